@@ -1,0 +1,48 @@
+import type { Entry } from './entry.ts';
+import type { Artifact, LayerLock, Open } from './lock.ts';
+import type { Platform } from './platform.ts';
+import type { Source } from './source.ts';
+
+export interface ResolveOptions {
+  /** Folder for metadata and download caches; only this adapter writes there. */
+  readonly cache: string;
+  /** Releases after this are not considered, and a file whose upload time is unknown is refused; undefined switches both off. */
+  readonly before: Date | undefined;
+  /** Folder whose project-level configuration (`.npmrc`, `uv.toml`) counts; undefined: the user's and the system's only. */
+  readonly workspace: string | undefined;
+  /** The user's variables; never `process.env` itself. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The `bin` or console script to start, where the package has several. */
+  readonly bin?: string;
+  /** One line on progress, for a terminal. */
+  readonly progress?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a resolver chose: everything later stages need, nothing of where it came from but index names. */
+export interface Resolution {
+  readonly version: string;
+  /** argv in the image. */
+  readonly entrypoint: readonly string[];
+  /** Native lock files by name: `package.json` and `package-lock.json`, or `requirements.in` and `requirements.txt`. */
+  readonly files: Readonly<Record<string, string>>;
+  /** The layers of each platform that follow the runtime, in order: `dependencies` (absent when empty), `server`. */
+  readonly layers: Readonly<Partial<Record<Platform, readonly LayerLock[]>>>;
+  /** `name@version` of each package with an install script; named, never run. */
+  readonly installScripts: readonly string[];
+}
+
+/** One ecosystem. Adding one is adding a folder that offers this. */
+export interface Adapter {
+  readonly ecosystem: Source['ecosystem'];
+  /** The name of the base recipe under `images/` its servers run on. */
+  readonly base: string;
+  /** The only step that chooses. @throws McpBuildError, see the adapter's folder for its codes */
+  resolve(source: Source, platforms: readonly Platform[], options: ResolveOptions): Promise<Resolution>;
+  /** Finds one locked file at the index the user has configured; the bytes are not checked yet. */
+  fetch(artifact: Artifact, options: FetchOptions): AsyncIterable<Uint8Array>;
+  /** Pure but for `open`: the files of one layer, in order. */
+  bake(layer: LayerLock, platform: Platform, open: Open): AsyncIterable<Entry>;
+}
+
+export type FetchOptions = Pick<ResolveOptions, 'cache' | 'workspace' | 'environment' | 'signal'>;

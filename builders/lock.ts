@@ -1,0 +1,172 @@
+import { z } from 'zod';
+import type { Digest, Integrity } from '../digest/index.ts';
+import { isDigest, isIntegrity, sha256 } from '../digest/index.ts';
+import { McpBuildError } from '../errors/index.ts';
+import { isPlatform, PLATFORMS, type Platform } from './platform.ts';
+
+/** The format of `image.lock.json`. A reader refuses what it doesn't know. */
+export const LOCK_VERSION = 1;
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a sha256 digest');
+const integrity = z.custom<Integrity>(
+  (value) => typeof value === 'string' && isIntegrity(value),
+  'not one sha256 or sha512 integrity',
+);
+const platform = z.custom<Platform>(
+  (value) => typeof value === 'string' && isPlatform(value),
+  `not one of ${PLATFORMS.join(', ')}`,
+);
+const text = z.string().min(1).max(1024);
+const instant = z.iso.datetime();
+
+/** What every locked file has: how its index names it, and the bytes it must have. Never a host. */
+const file = {
+  name: text,
+  version: text,
+  /** File name as its index has it (`zod-4.1.0.tgz`, a wheel's name), or a deb's path in the pool. */
+  file: text,
+  integrity,
+  /** In bytes. npm's index doesn't say; there a ceiling holds instead. */
+  size: z.int().nonnegative().optional(),
+  /** When the index received it. Absent only where the index says nothing and the release-age check was switched off. */
+  uploaded: instant.optional(),
+  /** The index by its name in the user's configuration: `default`, an npm scope, a uv index name, a Debian suite. */
+  index: text,
+};
+
+const npmFile = z.strictObject({
+  kind: z.literal('npm'),
+  ...file,
+  /** Folders that hold a copy, relative to the application's root: `node_modules/a/node_modules/b`, in lock order. Empty for the Node runtime. */
+  locations: z.array(text).readonly(),
+  /** Whether it names install scripts, which never run. */
+  installScripts: z.boolean().optional(),
+});
+const wheelFile = z.strictObject({ kind: z.literal('wheel'), ...file });
+const debFile = z.strictObject({ kind: z.literal('deb'), ...file, architecture: text });
+const artifact = z.discriminatedUnion('kind', [npmFile, wheelFile, debFile]);
+
+const layerOutput = z.strictObject({
+  /** SHA-256 of the uncompressed tar: the layer's identity. */
+  diffId: digest,
+  /** SHA-256 and size of the gzip; these also depend on the compressor. */
+  digest,
+  size: z.int().positive(),
+});
+
+const layer = z.strictObject({
+  name: z.enum(['base', 'runtime', 'dependencies', 'server']),
+  /** Which function makes its files, and the version of that function: `npm/1`. */
+  transform: z.string().regex(/^[a-z-]+\/[0-9]+$/),
+  files: z.array(artifact).readonly(),
+  output: layerOutput.optional(),
+});
+
+const platformLock = z.strictObject({
+  layers: z.array(layer).min(1).readonly(),
+  /** Digest of the image manifest. */
+  image: digest.optional(),
+});
+
+const base = z.discriminatedUnion('kind', [
+  /** Assembled here from Debian packages; the layers `base` (and `runtime`) list them. `recipe` is a name under `images/`. */
+  z.strictObject({ kind: z.literal('recipe'), recipe: text }),
+  /** Any OCI image; its layers come before ours and are taken as they are. `reference` is as the user wrote it, without the digest. */
+  z.strictObject({ kind: z.literal('image'), reference: text, digest }),
+]);
+
+export const lockSchema = z.strictObject({
+  lockVersion: z.literal(LOCK_VERSION),
+  name: text,
+  source: z.strictObject({
+    ecosystem: z.enum(['npm', 'pypi']),
+    name: text,
+    /** As asked for; empty means newest. */
+    range: z.string().max(1024),
+    version: text,
+  }),
+  /** Releases after this were not considered; null where the release-age check was switched off. */
+  before: instant.nullable(),
+  /** The image's creation time: SOURCE_DATE_EPOCH at lock time, else the newest upload among its files. */
+  created: instant,
+  base,
+  /** The container's argv; the first word is an absolute path in the image. */
+  entrypoint: z.array(text).min(1).readonly(),
+  platforms: z.partialRecord(platform, platformLock),
+  /** How layers were compressed when the outputs were written. */
+  compressor: text.optional(),
+  /** Digest of the image index over all platforms of this lock. */
+  index: digest.optional(),
+  /** Digest of the canonical `tools.json`. */
+  tools: digest.optional(),
+});
+
+export type Lock = z.infer<typeof lockSchema>;
+export type Base = z.infer<typeof base>;
+export type PlatformLock = z.infer<typeof platformLock>;
+export type LayerLock = z.infer<typeof layer>;
+export type LayerOutput = z.infer<typeof layerOutput>;
+export type Artifact = z.infer<typeof artifact>;
+export type NpmArtifact = z.infer<typeof npmFile>;
+export type WheelArtifact = z.infer<typeof wheelFile>;
+export type DebArtifact = z.infer<typeof debFile>;
+
+/**
+ * The bytes of one locked file, found by its name and checked against its hash: throws `integrity` before the last chunk if they
+ * differ. How it finds them (cache, registry, mirror) is the caller's configuration.
+ */
+export type Open = (artifact: Artifact) => AsyncIterable<Uint8Array>;
+
+/** @param file where the text comes from, for the error. @throws McpBuildError `lock-invalid` */
+export function parseLock(json: string, file: string): Lock {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw invalid(file, 'is not JSON', cause);
+  }
+  const version = (value as { lockVersion?: unknown } | null)?.lockVersion;
+  if (typeof version === 'number' && version > LOCK_VERSION) {
+    throw invalid(file, `has lockVersion ${version}; this mcp-build reads ${LOCK_VERSION}`);
+  }
+  const result = lockSchema.safeParse(value);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw invalid(
+      file,
+      `at ${issue?.path.join('.') || 'its root'}: ${issue?.message ?? 'does not fit the schema'}`,
+      result.error,
+    );
+  }
+  return result.data;
+}
+
+/** Two spaces and a final newline, in the schema's order of fields: the same lock is always the same bytes. */
+export function formatLock(lock: Lock): string {
+  return `${JSON.stringify(lockSchema.parse(lock), null, 2)}\n`;
+}
+
+/** The lock without what `build` and `test` add: two locks with the same inputs must give the same image. */
+export function inputsOf(lock: Lock): Lock {
+  const { compressor: _c, index: _i, tools: _t, ...rest } = lock;
+  const platforms: Lock['platforms'] = {};
+  for (const [name, { layers }] of Object.entries(lock.platforms) as [Platform, PlatformLock][]) {
+    platforms[name] = { layers: layers.map(({ output: _o, ...inputs }) => inputs) };
+  }
+  return { ...rest, platforms };
+}
+
+/** Names a lock by its inputs; its first 12 hex digits are in the immutable tag. */
+export function lockDigest(lock: Lock): Digest {
+  return sha256(formatLock(inputsOf(lock)));
+}
+
+function invalid(input: string, reason: string, cause?: unknown): McpBuildError {
+  return new McpBuildError({
+    code: 'lock-invalid',
+    message: `Lock ${input} ${reason}`,
+    input,
+    fix: 'Restore it from version control, or make it again with `mcp-build lock`.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,1 @@
+export type { Descriptor, Store } from './store.ts';

@@ -1,0 +1,31 @@
+import type { Digest } from '../digest/index.ts';
+
+/** OCI content descriptor (image-spec 1.1, descriptor.md). */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string };
+}
+
+/** One repository of content-addressed blobs and manifests: the local OCI layout and a remote registry are both one. */
+export interface Store {
+  /** How a person would name it: a folder, or `registry.example/team/server`. */
+  readonly name: string;
+  has(descriptor: Descriptor): Promise<boolean>;
+  /** The bytes of a blob or manifest; throws `integrity` before the last chunk when they aren't the descriptor's, `not-found` when they aren't there. */
+  read(descriptor: Descriptor): AsyncIterable<Uint8Array>;
+  /** Stores a blob whole or not at all. @throws `integrity` when the bytes aren't the descriptor's */
+  write(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Stores a manifest or index (bounded: 4 MiB). With a `subject` it becomes one of its referrers. */
+  writeManifest(bytes: Uint8Array, mediaType: string): Promise<Descriptor>;
+  /** What a tag or digest points at. @throws `not-found` */
+  resolve(reference: string): Promise<Descriptor>;
+  /** Points a tag at a manifest that is already there. @throws `not-found` */
+  tag(tag: string, descriptor: Descriptor): Promise<void>;
+  /** Every referrer of a manifest, in a stable order. An unreadable list is an error (`referrers-unavailable`), never an empty one. */
+  referrers(subject: Digest): Promise<readonly Descriptor[]>;
+}
