@@ -22,6 +22,8 @@ export interface ResolveOptions {
 /** What a resolver chose: everything later stages need, nothing of where it came from but index names. */
 export interface Resolution {
   readonly version: string;
+  /** The name its package claims in the MCP Registry, if any. */
+  readonly serverName?: string;
   /** argv in the image. */
   readonly entrypoint: readonly string[];
   /** Native lock files by name: `package.json` and `package-lock.json`, or `requirements.in` and `requirements.txt`. */

@@ -85,10 +85,14 @@ export const lockSchema = z.strictObject({
     range: z.string().max(1024),
     version: text,
   }),
+  /** The server's name in the MCP Registry, where its package claims one (`mcpName`, `mcp-name:`). */
+  serverName: text.optional(),
   /** Releases after this were not considered; null where the release-age check was switched off. */
   before: instant.nullable(),
-  /** The image's creation time: SOURCE_DATE_EPOCH at lock time, else the newest upload among its files. */
+  /** The image's creation time: SOURCE_DATE_EPOCH at lock time, else when the server's own files were uploaded. */
   created: instant,
+  /** Digests of the native lock files beside this one: an edit of one of them is noticed before anything is built. */
+  native: z.record(text, digest),
   base,
   /** The container's argv; the first word is an absolute path in the image. */
   entrypoint: z.array(text).min(1).readonly(),

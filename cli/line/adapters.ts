@@ -1,0 +1,47 @@
+import type { Adapter, Artifact, Ecosystem, Entry, FetchOptions, LayerLock, Open, Platform } from '../../builders/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
+
+// Loaded when needed: a run from a lock must not pay for a resolver.
+
+export async function adapterOf(ecosystem: Ecosystem): Promise<Adapter> {
+  if (ecosystem === 'npm') return (await import('../../builders/npm/index.ts')).npm;
+  return (await import('../../builders/pypi/index.ts')).pypi;
+}
+
+/** Finds one locked file, whatever its kind, where the user's configuration says. The bytes are not checked yet. */
+export async function* fetchArtifact(artifact: Artifact, options: FetchOptions): AsyncGenerator<Uint8Array> {
+  switch (artifact.kind) {
+    case 'npm':
+      yield* (await adapterOf('npm')).fetch(artifact, options);
+      return;
+    case 'wheel':
+      yield* (await adapterOf('pypi')).fetch(artifact, options);
+      return;
+    case 'deb':
+      yield* (await import('../../builders/debian/index.ts')).fetchDeb(artifact, options);
+      return;
+  }
+}
+
+/** The files of one layer, by its transform. @throws McpBuildError `transform-unknown` */
+export async function* bake(layer: LayerLock, platform: Platform, open: Open): AsyncGenerator<Entry> {
+  switch (layer.transform) {
+    case 'npm/1':
+    case 'node-runtime/1':
+      yield* (await adapterOf('npm')).bake(layer, platform, open);
+      return;
+    case 'pypi/1':
+      yield* (await adapterOf('pypi')).bake(layer, platform, open);
+      return;
+    case 'debian/1':
+      yield* (await import('../../builders/debian/index.ts')).bakeBase(layer, platform, open);
+      return;
+    default:
+      throw new McpBuildError({
+        code: 'transform-unknown',
+        message: `Layer ${layer.name} was locked for "${layer.transform}", which this mcp-build doesn't have`,
+        input: layer.transform,
+        fix: 'Use the version of mcp-build that made the lock, or lock again.',
+      });
+  }
+}

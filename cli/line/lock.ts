@@ -1,0 +1,125 @@
+import {
+  type Base,
+  defaultName,
+  formatSource,
+  type LayerLock,
+  type Lock,
+  type Platform,
+  type Resolution,
+  type Source,
+} from '../../builders/index.ts';
+import { readBaseLock } from '../../builders/debian/index.ts';
+import { sha256 } from '../../digest/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
+import { adapterOf } from './adapters.ts';
+import type { LockFolder } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+
+/** Releases younger than this are not taken: most hijacked ones are found within hours. In days. */
+export const RELEASE_AGE_DAYS = 3;
+
+export interface LockOptions {
+  readonly name?: string;
+  readonly platforms: readonly Platform[];
+  /** In days; 0 switches the check off. */
+  readonly releaseAge: number;
+  readonly bin?: string;
+  /** A foreign base; the default is the ecosystem's own recipe. */
+  readonly base?: Base;
+  readonly home: Home;
+  readonly environment: Environment;
+  /** See `ResolveOptions.workspace`. */
+  readonly workspace: string | undefined;
+  readonly now: Date;
+  readonly progress?: (line: string) => void;
+}
+
+export interface Locked extends LockFolder {
+  readonly installScripts: readonly string[];
+}
+
+/** Resolves a source on top of its base: the one step of the line that chooses. */
+export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
+  const adapter = await adapterOf(source.ecosystem);
+  const epoch = sourceDateEpoch(options.environment);
+  const clock = epoch ?? options.now;
+  const before = options.releaseAge > 0 ? new Date(clock.getTime() - options.releaseAge * 86_400_000) : undefined;
+  options.progress?.(`resolving ${formatSource(source)}`);
+  const resolution = await adapter.resolve(source, options.platforms, {
+    cache: options.home.cache,
+    before,
+    workspace: options.workspace,
+    environment: options.environment,
+    ...(options.bin === undefined ? {} : { bin: options.bin }),
+    ...(options.progress ? { progress: options.progress } : {}),
+  });
+  const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  const platforms: Lock['platforms'] = {};
+  for (const platform of options.platforms) {
+    platforms[platform] = { layers: [...(await baseLayers(base, platform)), ...(resolution.layers[platform] ?? [])] };
+  }
+  const lock: Lock = {
+    lockVersion: 1,
+    name: options.name ?? defaultName(source),
+    source: { ecosystem: source.ecosystem, name: source.name, range: source.range, version: resolution.version },
+    ...(resolution.serverName === undefined ? {} : { serverName: resolution.serverName }),
+    before: before?.toISOString() ?? null,
+    created: (epoch ?? releasedAt(resolution)).toISOString(),
+    native: Object.fromEntries(Object.entries(resolution.files).map(([name, text]) => [name, sha256(text)])),
+    base,
+    entrypoint: resolution.entrypoint,
+    platforms,
+  };
+  return { lock, files: resolution.files, installScripts: resolution.installScripts };
+}
+
+async function baseLayers(base: Base, platform: Platform): Promise<readonly LayerLock[]> {
+  if (base.kind === 'image') return [];
+  const { platforms } = await readBaseLock(base.recipe);
+  const layers = platforms[platform];
+  if (layers) return layers;
+  throw new McpBuildError({
+    code: 'platform-not-locked',
+    message: `Base ${base.recipe} is not locked for ${platform}`,
+    input: platform,
+    fix: `Run \`mcp-build base update ${base.recipe} --platform ${platform}\`.`,
+  });
+}
+
+/** When the server's own files were uploaded: a date that every resolution of the same version agrees on. */
+function releasedAt(resolution: Resolution): Date {
+  let newest = 0;
+  for (const layers of Object.values(resolution.layers)) {
+    for (const layer of layers ?? []) {
+      if (layer.name !== 'server') continue;
+      for (const { uploaded } of layer.files) newest = Math.max(newest, uploaded ? Date.parse(uploaded) : 0);
+    }
+  }
+  return new Date(newest);
+}
+
+/** https://reproducible-builds.org/specs/source-date-epoch/ @throws McpBuildError `source-date-epoch-invalid` */
+function sourceDateEpoch(environment: Environment): Date | undefined {
+  const text = environment['SOURCE_DATE_EPOCH'];
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,11}$/.test(text)) return new Date(Number(text) * 1000);
+  throw new McpBuildError({
+    code: 'source-date-epoch-invalid',
+    message: `SOURCE_DATE_EPOCH "${text}" is not a number of seconds`,
+    input: text,
+    fix: 'Set it to whole seconds since 1970, or unset it.',
+    exit: 2,
+  });
+}
+
+/** How many packages a lock holds, over all platforms and without the base. */
+export function packageCount(lock: Lock): number {
+  const names = new Set<string>();
+  for (const { layers } of Object.values(lock.platforms)) {
+    for (const layer of layers) {
+      if (layer.name !== 'server' && layer.name !== 'dependencies') continue;
+      for (const file of layer.files) names.add(`${file.name}@${file.version}`);
+    }
+  }
+  return names.size;
+}
