@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { formatSource, hostPlatform, type Platform, parseSource, type Source } from '../../builders/index.ts';
+import { withFileLock } from '../../files/index.ts';
+import { hasLock, readLockFolder, writeLockFolder } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+import { lockSource, RELEASE_AGE_DAYS } from './lock.ts';
+
+export interface StateLockOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  /** The host's by default. */
+  readonly platforms?: readonly Platform[] | undefined;
+  readonly progress?: (line: string) => void;
+  /** Told what the first lock of this source chose. */
+  readonly onLocked?: (version: string, packages: number, installScripts: readonly string[]) => void;
+}
+
+/**
+ * The folder of the lock that this user's machine keeps for a source; made on first use, then kept until it is updated. The
+ * workspace has no say in it: clients start servers inside folders that strangers wrote.
+ */
+export async function stateLock(text: string, options: StateLockOptions): Promise<string> {
+  const source = parseSource(text);
+  const folder = stateLockFolder(options.home, source);
+  const wanted = options.platforms ?? [hostPlatform()];
+  if (await covers(folder, wanted)) return folder;
+  await withFileLock(`${folder}.lock`, async () => {
+    // Another process may have made it while this one waited.
+    if (await covers(folder, wanted)) return;
+    const kept = (await hasLock(folder)) ? (await readLockFolder(folder)).lock : undefined;
+    const platforms = [...new Set([...(kept ? (Object.keys(kept.platforms) as Platform[]) : []), ...wanted])].sort();
+    // A further platform of a kept lock must not quietly become another version.
+    const pinned = kept ? pin(source, kept.source.version) : source;
+    const locked = await lockSource(pinned, {
+      platforms,
+      releaseAge: kept && kept.before === null ? 0 : RELEASE_AGE_DAYS,
+      home: options.home,
+      environment: options.environment,
+      workspace: undefined,
+      now: new Date(),
+      ...(options.progress ? { progress: options.progress } : {}),
+    });
+    await writeLockFolder(folder, { files: locked.files, lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } } });
+    const packages = new Set(Object.values(locked.lock.platforms).flatMap(({ layers }) => layers.flatMap(({ name, files }) => (name === 'server' || name === 'dependencies' ? files.map((file) => `${file.name}@${file.version}`) : []))));
+    options.onLocked?.(locked.lock.source.version, packages.size, locked.installScripts);
+  });
+  return folder;
+}
+
+/** One folder a source; whatever a name or range holds is one path segment. */
+export function stateLockFolder(home: Home, source: Source): string {
+  return join(home.locks, source.ecosystem, segment(source.name), segment(source.range || 'newest'));
+}
+
+function segment(text: string): string {
+  return encodeURIComponent(text).replace(/^\./, '%2E').replace(/\*/g, '%2A');
+}
+
+async function covers(folder: string, platforms: readonly Platform[]): Promise<boolean> {
+  if (!(await hasLock(folder))) return false;
+  const { lock } = await readLockFolder(folder);
+  return platforms.every((platform) => lock.platforms[platform] !== undefined);
+}
+
+function pin(source: Source, version: string): Source {
+  return { ...source, range: source.ecosystem === 'npm' ? version : `==${version}` };
+}
+
+export function sourceText(source: Source): string {
+  return formatSource(source);
+}

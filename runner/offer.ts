@@ -1,0 +1,245 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Client, Transport } from '@modelcontextprotocol/client';
+import { type Digest, sha256 } from '../digest/index.ts';
+import { McpBuildError } from '../errors/index.ts';
+
+/** The two generations of MCP that live side by side. */
+export const GENERATIONS = ['2025-11-25', '2026-07-28'] as const;
+export type Generation = (typeof GENERATIONS)[number];
+
+/** Everything a model or a person is shown by a server: what is signed, and what a running server is compared with. */
+export interface Offer {
+  readonly server: { readonly name: string; readonly version: string };
+  /** Protocol revisions that it answered to, oldest first, as negotiated. */
+  readonly protocols: readonly string[];
+  readonly instructions: string | null;
+  readonly tools: readonly Item[];
+  readonly prompts: readonly Item[];
+  readonly resources: readonly Item[];
+  readonly resourceTemplates: readonly Item[];
+}
+
+export interface Item {
+  /** A tool's or prompt's name, a resource's URI, a template's URI template. */
+  readonly name: string;
+  /** SHA-256 of the canonical JSON of `definition`. */
+  readonly digest: Digest;
+  readonly definition: unknown;
+}
+
+export interface OfferLimits {
+  /** Longest message, in bytes. */
+  readonly message: number;
+  /** Most items of a list, over all its pages. */
+  readonly items: number;
+  /** For each request, in milliseconds. The first waits for the server to start, too. */
+  readonly timeout: number;
+}
+
+export const OFFER_LIMITS: OfferLimits = { message: 16 * 1024 * 1024, items: 5000, timeout: 60_000 };
+
+interface Streams {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+}
+
+/**
+ * Asks a server on stdio, in one protocol generation, for all it offers.
+ * @throws McpBuildError `not-mcp` when it doesn't speak MCP, `protocol-unsupported` when it doesn't speak this generation, `offer-invalid` when what it says is out of bounds
+ */
+export async function askOffer(streams: Streams, generation: Generation, limits: OfferLimits = OFFER_LIMITS): Promise<Offer> {
+  // The SDK takes 100 ms to load; only commands that talk MCP pay for it.
+  const { Client } = await import('@modelcontextprotocol/client');
+  const client = new Client(
+    { name: 'mcp-build', version: '1' },
+    { versionNegotiation: { mode: generation === '2025-11-25' ? 'legacy' : { pin: generation } } },
+  );
+  const transport = lineTransport(streams, limits.message);
+  try {
+    try {
+      await client.connect(transport, { timeout: limits.timeout });
+    } catch (cause) {
+      throw refused(generation, transport.heard(), cause);
+    }
+    return await collect(client, limits);
+  } finally {
+    await client.close().catch(() => undefined);
+  }
+}
+
+async function collect(client: Client, limits: OfferLimits): Promise<Offer> {
+  const can = client.getServerCapabilities() ?? {};
+  const { timeout } = limits;
+  const tools = can.tools
+    ? await pages('tools', limits, async (cursor) => {
+        const page = await client.listTools(cursor, { timeout });
+        return { items: page.tools, cursor: page.nextCursor };
+      })
+    : [];
+  const prompts = can.prompts
+    ? await pages('prompts', limits, async (cursor) => {
+        const page = await client.listPrompts(cursor, { timeout });
+        return { items: page.prompts, cursor: page.nextCursor };
+      })
+    : [];
+  const resources = can.resources
+    ? await pages('resources', limits, async (cursor) => {
+        const page = await client.listResources(cursor, { timeout });
+        return { items: page.resources, cursor: page.nextCursor };
+      })
+    : [];
+  const templates = can.resources
+    ? await pages('resource templates', limits, async (cursor) => {
+        const page = await client.listResourceTemplates(cursor, { timeout });
+        return { items: page.resourceTemplates, cursor: page.nextCursor };
+      }).catch((error: unknown) => {
+        // Many servers with resources never heard of templates and answer "method not found".
+        if ((error as { code?: unknown }).code === -32601) return [];
+        throw error;
+      })
+    : [];
+  const server = client.getServerVersion();
+  return {
+    server: { name: server?.name ?? '', version: server?.version ?? '' },
+    protocols: [client.getNegotiatedProtocolVersion() ?? 'unknown'],
+    instructions: client.getInstructions() ?? null,
+    tools: itemise(tools, 'name'),
+    prompts: itemise(prompts, 'name'),
+    resources: itemise(resources, 'uri'),
+    resourceTemplates: itemise(templates, 'uriTemplate'),
+  };
+}
+
+interface Page {
+  readonly items: readonly unknown[];
+  readonly cursor: string | undefined;
+}
+
+/** A hostile server may page for ever, or give the same cursor again and again. */
+async function pages(
+  what: string,
+  limits: OfferLimits,
+  next: (cursor: { cursor: string } | undefined) => Promise<Page>,
+): Promise<unknown[]> {
+  const items: unknown[] = [];
+  const seen = new Set<string>();
+  for (let cursor: string | undefined; ; ) {
+    const page = await next(cursor === undefined ? undefined : { cursor });
+    items.push(...page.items);
+    if (items.length > limits.items) throw outOfBounds(`offers more than ${limits.items} ${what}`);
+    if (page.cursor === undefined || page.cursor === '') return items;
+    if (seen.has(page.cursor)) throw outOfBounds(`gave the same page of ${what} twice`);
+    seen.add(page.cursor);
+    cursor = page.cursor;
+  }
+}
+
+function itemise(values: readonly unknown[], key: 'name' | 'uri' | 'uriTemplate'): Item[] {
+  return values
+    .map((value) => {
+      // `_meta` is the transport's, and may differ from call to call.
+      const { _meta: _ignored, ...definition } = value as Record<string, unknown>;
+      return { name: String(definition[key] ?? ''), digest: sha256(canonicalJson(definition)), definition };
+    })
+    .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) || (a.digest < b.digest ? -1 : 1));
+}
+
+/** Both generations of one server as one offer: the older one's lists, and every revision that it answered to. @throws McpBuildError `offer-invalid` when there is none */
+export function mergeOffers(offers: readonly Offer[]): Offer {
+  const [first, ...rest] = offers;
+  if (!first) throw outOfBounds('answered in no protocol generation');
+  return { ...first, protocols: [...first.protocols, ...rest.flatMap((offer) => offer.protocols)] };
+}
+
+/** Keys sorted by UTF-16 units, no white space (RFC 8785 for the values that JSON.parse gives). */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    const members = Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+      .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
+    return `{${members.join(',')}}`;
+  }
+  return JSON.stringify(value) ?? 'null';
+}
+
+/** Newline-delimited JSON over two streams. What isn't a JSON object is kept for the error: servers do print banners. */
+function lineTransport({ stdin, stdout }: Streams, limit: number): Transport & { heard(): string } {
+  let pending: Buffer[] = [];
+  let length = 0;
+  let strange = '';
+  let closed = false;
+  const transport: Transport & { heard(): string } = {
+    heard: () => strange,
+    async start() {
+      stdout.on('data', take);
+      stdout.once('end', close);
+      stdout.once('close', close);
+      stdin.on('error', () => close());
+    },
+    send: (message) =>
+      new Promise((resolve, reject) => {
+        stdin.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(error) : resolve()));
+      }),
+    async close() {
+      stdout.off('data', take);
+      stdin.end();
+      close();
+    },
+  };
+  return transport;
+
+  function close(): void {
+    if (closed) return;
+    closed = true;
+    transport.onclose?.();
+  }
+
+  function take(chunk: Buffer): void {
+    let from = 0;
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
+      pending.push(chunk.subarray(from, at));
+      line(Buffer.concat(pending).toString('utf8'));
+      pending = [];
+      length = 0;
+      from = at + 1;
+    }
+    pending.push(chunk.subarray(from));
+    length += chunk.length - from;
+    if (length > limit) {
+      transport.onerror?.(outOfBounds(`sent a message longer than ${limit} bytes`));
+      void transport.close();
+    }
+  }
+
+  function line(text: string): void {
+    if (text.trim() === '') return;
+    let message: unknown;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      if (strange.length < 400) strange += `${text.slice(0, 200)}\n`;
+      return;
+    }
+    transport.onmessage?.(message as never);
+  }
+}
+
+function refused(generation: Generation, heard: string, cause: unknown): McpBuildError {
+  const code = (cause as { code?: unknown }).code;
+  // Any JSON-RPC answer, an error too, shows a server that speaks MCP but not this generation of it.
+  const answered = typeof code === 'number' || /unsupported|not found|discover/i.test(String((cause as Error).message));
+  return new McpBuildError({
+    code: answered ? 'protocol-unsupported' : 'not-mcp',
+    message: answered
+      ? `The server doesn't speak MCP ${generation}: ${(cause as Error).message}`
+      : `The server gave no MCP answer (${generation})${heard ? `, but printed: ${heard.trim().slice(0, 200)}` : `: ${(cause as Error).message}`}`,
+    fix: answered ? 'Nothing, when it speaks the other generation.' : 'Check that the package is an MCP server on stdio; give it the arguments and variables that it needs.',
+    cause,
+  });
+}
+
+function outOfBounds(what: string): McpBuildError {
+  return new McpBuildError({ code: 'offer-invalid', message: `The server ${what}`, fix: 'Report it to the server’s authors; it is not accepted as it is.' });
+}
