@@ -132,7 +132,8 @@ function environment(lock: Lock, base: BaseImage | undefined): string[] {
   const values = new Map<string, string>();
   for (const line of base?.env ?? []) values.set(line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1));
   const basePath = values.get('PATH');
-  for (const [name, value] of Object.entries({ ...COMMON, ...ENVIRONMENT[lock.source.ecosystem] })) values.set(name, value);
+  for (const [name, value] of Object.entries({ ...COMMON, ...ENVIRONMENT[lock.source.ecosystem] }))
+    values.set(name, value);
   // A foreign base may keep its interpreter in a folder of its own.
   if (basePath) values.set('PATH', [...new Set(`${values.get('PATH')}:${basePath}`.split(':'))].join(':'));
   return [...values].map(([name, value]) => `${name}=${value}`);

@@ -1,5 +1,17 @@
 export type { Adapter, FetchOptions, Resolution, ResolveOptions } from './adapter.ts';
+export { type BuildEnvironment, type Built, type BuiltLayer, build, layerKey } from './build.ts';
+export { ARTIFACT_LIMIT, type ArtifactCache, artifactCache } from './cache.ts';
 export type { Entry } from './entry.ts';
+export {
+  assemble,
+  assembleIndex,
+  type BaseImage,
+  type Document,
+  type Image,
+  type ImageLayer,
+  LOCK_ANNOTATION,
+  SOURCE_ANNOTATION,
+} from './image.ts';
 export {
   type Artifact,
   type Base,

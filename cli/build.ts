@@ -27,13 +27,20 @@ export function buildCommand(): Command {
     .addOption(platformOption('platforms to build; all that are locked by default'))
     .option('--locked', 'fail when a digest differs from the one in the lock')
     .option('--no-layer-cache', 'make the layers of the server anew')
-    .addOption(new Option('--output <where>', 'oci:DIR, docker-archive:FILE or docker, beside the store').argParser((value) => usage(() => (parseOutput(value), value))))
+    .addOption(
+      new Option('--output <where>', 'oci:DIR, docker-archive:FILE or docker, beside the store').argParser((value) =>
+        usage(() => (parseOutput(value), value)),
+      ),
+    )
     .addOption(jsonOption())
-    .addHelpText('after', examples(
-      ['mcp-build build server-memory', 'from ./lockfiles/server-memory/'],
-      ['mcp-build build npm:@modelcontextprotocol/server-memory', 'lock and build in one go'],
-      ['mcp-build build server-memory --output docker-archive:memory.tar', 'for `docker load`'],
-    ))
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build build server-memory', 'from ./lockfiles/server-memory/'],
+        ['mcp-build build npm:@modelcontextprotocol/server-memory', 'lock and build in one go'],
+        ['mcp-build build server-memory --output docker-archive:memory.tar', 'for `docker load`'],
+      ),
+    )
     .action(async (target: string, options: Options) => {
       const started = performance.now();
       const out = terminal(options);
@@ -56,7 +63,8 @@ export function buildCommand(): Command {
         progress: out.progress,
       });
       await writeOutputs(folder, built.lock);
-      if (options.output) await writeOutput(parseOutput(options.output), { built, store, environment, progress: out.progress });
+      if (options.output)
+        await writeOutput(parseOutput(options.output), { built, store, environment, progress: out.progress });
       const manifests = Object.fromEntries(built.images.map(({ platform, manifest }) => [platform, manifest.digest]));
       const seconds = Math.round(performance.now() - started) / 1000;
       await out.result(
@@ -65,11 +73,26 @@ export function buildCommand(): Command {
           index: built.index.digest,
           manifests,
           layout: home.store,
-          layers: built.layers.map(({ digest, diffId, size, cached, platform, name }) => ({ digest, diffId, size, cached, platform, name })),
+          layers: built.layers.map(({ digest, diffId, size, cached, platform, name }) => ({
+            digest,
+            diffId,
+            size,
+            cached,
+            platform,
+            name,
+          })),
           seconds,
         },
         [
-          table(built.layers.map((layer) => [layer.platform, layer.name, bytes(layer.size), layer.diffId.slice(0, 19), layer.cached ? 'cached' : 'built'])),
+          table(
+            built.layers.map((layer) => [
+              layer.platform,
+              layer.name,
+              bytes(layer.size),
+              layer.diffId.slice(0, 19),
+              layer.cached ? 'cached' : 'built',
+            ]),
+          ),
           `built ${lock.name} ${lock.source.version} in ${seconds.toFixed(2)} s: ${built.index.digest}`,
         ].join('\n'),
       );

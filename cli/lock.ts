@@ -24,17 +24,24 @@ export function lockCommand(): Command {
       'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/:\nnative lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
     )
     .argument('<source>', 'npm:<package>[@range] or pypi:<project>[specifier]')
-    .addOption(new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) => usage(() => parseServerName(value))))
+    .addOption(
+      new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) =>
+        usage(() => parseServerName(value)),
+      ),
+    )
     .addOption(platformOption(`platforms to lock; ${PLATFORMS.join(' and ')} by default`))
     .addOption(daysOption('--release-age <days>', 'take no release younger than this; 0 takes any', RELEASE_AGE_DAYS))
     .option('--bin <name>', 'which command of the package to start, where it has several')
     .option('--base <image>', 'any OCI image by digest instead of the built-in base: oci:DIR@sha256:…')
     .addOption(jsonOption())
-    .addHelpText('after', examples(
-      ['mcp-build lock npm:@modelcontextprotocol/server-memory', 'the newest release that is three days old'],
-      ['mcp-build lock pypi:mcp-server-time==2026.1.26 --name time', 'one version, under a name of your own'],
-      ['mcp-build lock npm:some-server --platform linux/arm64', 'for one platform only'],
-    ))
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build lock npm:@modelcontextprotocol/server-memory', 'the newest release that is three days old'],
+        ['mcp-build lock pypi:mcp-server-time==2026.1.26 --name time', 'one version, under a name of your own'],
+        ['mcp-build lock npm:some-server --platform linux/arm64', 'for one platform only'],
+      ),
+    )
     .action(async (text: string, options: Options) => {
       const out = terminal(options);
       const source = parseSource(text);

@@ -7,7 +7,9 @@ import { describe } from './terminal.ts';
 /** Parses, calls, and turns whatever is thrown into one error and an exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command('mcp-build')
-    .description('Builds npm and PyPI MCP servers into pinned, signed, minimal images, and starts only images that verify.')
+    .description(
+      'Builds npm and PyPI MCP servers into pinned, signed, minimal images, and starts only images that verify.',
+    )
     .enablePositionalOptions()
     .showHelpAfterError(false)
     .showSuggestionAfterError(true)
@@ -46,7 +48,7 @@ main(process.argv.slice(2)).then(
   (error: unknown) => {
     const { fault, stack } = explain(error);
     process.stderr.write(describe(fault));
-    if (stack && process.env['MCP_BUILD_DEBUG']) process.stderr.write(`${stack}\n`);
+    if (stack && process.env.MCP_BUILD_DEBUG) process.stderr.write(`${stack}\n`);
     process.exitCode = fault.exit;
   },
 );
@@ -56,10 +58,24 @@ function explain(error: unknown): { fault: McpBuildError; stack: string | undefi
   if (error instanceof McpBuildError) return { fault: error, stack };
   const system = error as NodeJS.ErrnoException | undefined;
   if (system?.code === 'ENOSPC' || system?.code === 'EDQUOT') {
-    return { fault: new McpBuildError({ code: 'disk-full', message: 'The disk is full; nothing half-written was kept', fix: 'Free some space (`mcp-build prune` removes images that no lock needs), then try again.' }), stack };
+    return {
+      fault: new McpBuildError({
+        code: 'disk-full',
+        message: 'The disk is full; nothing half-written was kept',
+        fix: 'Free some space (`mcp-build prune` removes images that no lock needs), then try again.',
+      }),
+      stack,
+    };
   }
   if (system?.code === 'EACCES' || system?.code === 'EROFS' || system?.code === 'EPERM') {
-    return { fault: new McpBuildError({ code: 'not-writable', message: `${system.path ?? 'A file'} can't be ${system.syscall === 'open' ? 'opened' : 'written'}: ${system.code}`, fix: 'Check its owner and mode, or point MCP_BUILD_HOME to a folder of your own.' }), stack };
+    return {
+      fault: new McpBuildError({
+        code: 'not-writable',
+        message: `${system.path ?? 'A file'} can't be ${system.syscall === 'open' ? 'opened' : 'written'}: ${system.code}`,
+        fix: 'Check its owner and mode, or point MCP_BUILD_HOME to a folder of your own.',
+      }),
+      stack,
+    };
   }
   return {
     fault: new McpBuildError({

@@ -8,16 +8,19 @@ export function jsonOption(): Option {
 }
 
 export function platformOption(description: string): Option {
-  return new Option('--platform <platform...>', description).argParser((value: string, previous: Platform[] | undefined) => [
-    ...(previous ?? []),
-    ...value.split(',').map((word) => usage(() => parsePlatform(word === 'host' ? hostPlatform() : word))),
-  ]);
+  return new Option('--platform <platform...>', description).argParser(
+    (value: string, previous: Platform[] | undefined) => [
+      ...(previous ?? []),
+      ...value.split(',').map((word) => usage(() => parsePlatform(word === 'host' ? hostPlatform() : word))),
+    ],
+  );
 }
 
 export function daysOption(flags: string, description: string, standard: number): Option {
   return new Option(flags, description).default(standard).argParser((value: string) => {
     const days = Number(value);
-    if (!Number.isFinite(days) || days < 0 || days > 3650) throw new InvalidArgumentError('Give a number of days from 0 to 3650.');
+    if (!Number.isFinite(days) || days < 0 || days > 3650)
+      throw new InvalidArgumentError('Give a number of days from 0 to 3650.');
     return days;
   });
 }

@@ -34,7 +34,9 @@ export function terminal(options: { readonly json?: boolean }): Terminal {
     async result(json, text) {
       clear();
       const out = options.json ? `${JSON.stringify(json)}\n` : text === '' ? '' : `${text}\n`;
-      await new Promise<void>((resolve, reject) => process.stdout.write(out, (error) => (error ? reject(error) : resolve())));
+      await new Promise<void>((resolve, reject) =>
+        process.stdout.write(out, (error) => (error ? reject(error) : resolve())),
+      );
     },
   };
 }
@@ -54,9 +56,17 @@ export function printable(text: string): string {
 /** Columns padded to their widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, at) => { widths[at] = Math.max(widths[at] ?? 0, printable(cell).length); });
+  for (const row of rows)
+    row.forEach((cell, at) => {
+      widths[at] = Math.max(widths[at] ?? 0, printable(cell).length);
+    });
   return rows
-    .map((row) => row.map((cell, at) => (at === row.length - 1 ? printable(cell) : printable(cell).padEnd(widths[at] ?? 0))).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, at) => (at === row.length - 1 ? printable(cell) : printable(cell).padEnd(widths[at] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 }
 

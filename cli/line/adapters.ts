@@ -1,4 +1,13 @@
-import type { Adapter, Artifact, Ecosystem, Entry, FetchOptions, LayerLock, Open, Platform } from '../../builders/index.ts';
+import type {
+  Adapter,
+  Artifact,
+  Ecosystem,
+  Entry,
+  FetchOptions,
+  LayerLock,
+  Open,
+  Platform,
+} from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 
 // Loaded when needed: a run from a lock must not pay for a resolver.

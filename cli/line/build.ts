@@ -41,7 +41,9 @@ const remembered = z.strictObject({ diffId: digest, digest, size: z.int().positi
 /** Builds a lock into the store: the blobs, the documents, then the tags. @throws McpBuildError `output-differs` with `locked` */
 export async function buildLock(lock: Lock, options: BuildOptions): Promise<Built> {
   const { store, home } = options;
-  const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) => fetchArtifact(artifact, fetchOptions(options)));
+  const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) =>
+    fetchArtifact(artifact, fetchOptions(options)),
+  );
   const cached = join(home.cache, 'layers');
   const recall = async (key: Digest): Promise<LayerOutput | undefined> => {
     const text = await readFile(join(cached, hexOf(key)), 'utf8').catch(() => undefined);
@@ -50,7 +52,9 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
   };
   const fresh = new Set<Digest>(
     options.layerCache === false
-      ? options.platforms.flatMap((platform) => (lock.platforms[platform]?.layers ?? []).filter(isServers).map((layer) => layerKey(layer, platform)))
+      ? options.platforms.flatMap((platform) =>
+          (lock.platforms[platform]?.layers ?? []).filter(isServers).map((layer) => layerKey(layer, platform)),
+        )
       : [],
   );
   const built = await build(lock, options.platforms, {
@@ -89,7 +93,8 @@ async function publish(built: Built, store: LayoutStore): Promise<void> {
   }
   const index = await store.writeManifest(built.index.bytes, built.index.mediaType);
   const { name, source } = built.lock;
-  for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, `${name}:latest`]) await store.tag(tag, index);
+  for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, `${name}:latest`])
+    await store.tag(tag, index);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -125,15 +130,19 @@ function outputDifferences(before: Lock, after: Lock): string[] {
     layers.forEach((layer, at) => {
       const output = now?.layers[at]?.output;
       if (!layer.output || !output) return;
-      if (layer.output.diffId !== output.diffId) found.push(`${platform} layer ${layer.name}: diffID ${output.diffId} instead of ${layer.output.diffId}`);
+      if (layer.output.diffId !== output.diffId)
+        found.push(`${platform} layer ${layer.name}: diffID ${output.diffId} instead of ${layer.output.diffId}`);
       else if (layer.output.digest !== output.digest) {
-        const why = compressor ? `compressor ${after.compressor} instead of ${before.compressor}` : 'same compressor id';
+        const why = compressor
+          ? `compressor ${after.compressor} instead of ${before.compressor}`
+          : 'same compressor id';
         found.push(`${platform} layer ${layer.name}: same files, other compression (${why})`);
       }
     });
     if (image && now?.image && image !== now.image) found.push(`${platform} image ${now.image} instead of ${image}`);
   }
-  if (before.index && after.index && before.index !== after.index) found.push(`index ${after.index} instead of ${before.index}`);
+  if (before.index && after.index && before.index !== after.index)
+    found.push(`index ${after.index} instead of ${before.index}`);
   return found;
 }
 

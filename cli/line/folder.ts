@@ -45,10 +45,12 @@ export async function readLockFolder(folder: string): Promise<LockFolder> {
   const lock = parseLock(text.toString('utf8'), path);
   const files: Record<string, string> = {};
   for (const [name, digest] of Object.entries(lock.native)) {
-    if (name !== name.replace(/[^A-Za-z0-9._-]/g, '') || name.startsWith('.')) throw mismatch(path, `names the file "${name}"`);
+    if (name !== name.replace(/[^A-Za-z0-9._-]/g, '') || name.startsWith('.'))
+      throw mismatch(path, `names the file "${name}"`);
     const bytes = await readBounded(join(folder, name), LIMIT).catch(() => undefined);
     if (!bytes) throw mismatch(join(folder, name), 'is missing');
-    if (sha256(bytes) !== digest) throw mismatch(join(folder, name), 'is not the one that image.lock.json was made with');
+    if (sha256(bytes) !== digest)
+      throw mismatch(join(folder, name), 'is not the one that image.lock.json was made with');
     files[name] = bytes.toString('utf8');
   }
   return { lock, files };

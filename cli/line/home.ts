@@ -20,7 +20,7 @@ export interface Home {
 
 /** `MCP_BUILD_HOME`, else the XDG data folder. @throws McpBuildError `home-invalid` */
 export function homeOf(environment: Environment): Home {
-  const root = environment['MCP_BUILD_HOME'] || join(dataHome(environment), 'mcp-build');
+  const root = environment.MCP_BUILD_HOME || join(dataHome(environment), 'mcp-build');
   if (!isAbsolute(root)) {
     throw new McpBuildError({
       code: 'home-invalid',
@@ -41,8 +41,8 @@ export function homeOf(environment: Environment): Home {
 }
 
 function dataHome(environment: Environment): string {
-  const configured = environment['XDG_DATA_HOME'];
+  const configured = environment.XDG_DATA_HOME;
   // The XDG specification says to ignore a relative one.
   if (configured && isAbsolute(configured)) return configured;
-  return join(environment['HOME'] || homedir(), '.local', 'share');
+  return join(environment.HOME || homedir(), '.local', 'share');
 }

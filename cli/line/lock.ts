@@ -1,3 +1,4 @@
+import { readBaseLock } from '../../builders/debian/index.ts';
 import {
   type Base,
   defaultName,
@@ -8,7 +9,6 @@ import {
   type Resolution,
   type Source,
 } from '../../builders/index.ts';
-import { readBaseLock } from '../../builders/debian/index.ts';
 import { sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { adapterOf } from './adapters.ts';
@@ -100,7 +100,7 @@ function releasedAt(resolution: Resolution): Date {
 
 /** https://reproducible-builds.org/specs/source-date-epoch/ @throws McpBuildError `source-date-epoch-invalid` */
 function sourceDateEpoch(environment: Environment): Date | undefined {
-  const text = environment['SOURCE_DATE_EPOCH'];
+  const text = environment.SOURCE_DATE_EPOCH;
   if (text === undefined || text === '') return undefined;
   if (/^\d{1,11}$/.test(text)) return new Date(Number(text) * 1000);
   throw new McpBuildError({

@@ -40,8 +40,17 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       now: new Date(),
       ...(options.progress ? { progress: options.progress } : {}),
     });
-    await writeLockFolder(folder, { files: locked.files, lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } } });
-    const packages = new Set(Object.values(locked.lock.platforms).flatMap(({ layers }) => layers.flatMap(({ name, files }) => (name === 'server' || name === 'dependencies' ? files.map((file) => `${file.name}@${file.version}`) : []))));
+    await writeLockFolder(folder, {
+      files: locked.files,
+      lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } },
+    });
+    const packages = new Set(
+      Object.values(locked.lock.platforms).flatMap(({ layers }) =>
+        layers.flatMap(({ name, files }) =>
+          name === 'server' || name === 'dependencies' ? files.map((file) => `${file.name}@${file.version}`) : [],
+        ),
+      ),
+    );
     options.onLocked?.(locked.lock.source.version, packages.size, locked.installScripts);
   });
   return folder;
