@@ -1,0 +1,178 @@
+#!/bin/sh
+# Installs what a fresh machine lacks. `provision.sh start` for the demo, `provision.sh test` for everything the tests use.
+#
+# Runs under any POSIX shell with whatever Node the machine has: the Node that runs this checkout is one of the things it
+# installs. Finds out in well under a second that nothing is to do. What can't be installed is said with its reason and written
+# to $cache/missing, from which the tests that need it take the reason they are skipped for; with CI=true it is an error.
+set -eu
+
+what=${1:-}
+case $what in
+  start | test) ;;
+  *) echo "usage: provision.sh start|test" >&2; exit 2 ;;
+esac
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+cd "$root"
+cache=${MCP_BUILD_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcp-build-test}
+bin=$cache/bin
+mkdir -p "$bin"
+PATH=$root/node_modules/.bin:$bin:$PATH:/usr/sbin:/sbin
+export PATH
+
+. "$root/test/provision/versions.sh"
+
+say() { echo "provision: $*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+bounded() { if have timeout; then timeout "$@"; else shift; "$@"; fi; }
+
+lack() { # part, reason
+  say "$1 is missing: $2"
+  printf '%s\t%s\n' "$1" "$2" >>"$missing"
+}
+
+# Tries a command twice, its output kept for the case that it fails.
+attempt() { # seconds, command…
+  for try in 1 2; do
+    if bounded "$@" >"$log" 2>&1; then return 0; fi
+    [ $try = 1 ] && sleep 2
+  done
+  tail -n 15 "$log" >&2
+  return 1
+}
+
+# One at a time: two npm or apt runs at once would spoil each other's work.
+lock=$cache/lock
+waited=0
+until mkdir "$lock" 2>/dev/null; do
+  holder=$(cat "$lock/pid" 2>/dev/null || true)
+  if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then rm -rf "$lock"; continue; fi
+  [ $waited = 0 ] && say "waiting for another provision.sh to end"
+  waited=$((waited + 1))
+  # A lock without a pid is one whose maker died in between.
+  [ -z "$holder" ] && [ $waited -gt 10 ] && rm -rf "$lock"
+  [ $waited -gt 1800 ] && { say "gave up waiting for process $holder, which holds $lock"; exit 1; }
+  sleep 1
+done
+echo $$ >"$lock/pid"
+log=$lock/log
+missing=$lock/missing
+: >"$missing"
+trap 'rm -rf "$lock"' EXIT
+trap 'exit 130' INT TERM
+
+# ---- Node modules, which bring the Node that runs everything else
+
+node_is_new_enough() { # the same bound as `engines` in package.json
+  node -e 'const [a, b, c] = process.versions.node.split(".").map(Number);
+    process.exit(a > 22 || (a === 22 && (b > 22 || (b === 22 && c >= 2))) ? 0 : 1)' 2>/dev/null
+}
+
+modules() {
+  stamp=node_modules/.mcp-build-provisioned
+  key="$(uname -sm) $(cat package.json package-lock.json test/provision/package.json | cksum)"
+  if [ "$(cat $stamp 2>/dev/null || true)" != "$key" ]; then
+    have npm || { say "npm is needed; install Node.js with npm first"; exit 1; }
+    say "installing Node modules"
+    # Not `npm ci`: where a registry lacks the builds of some package for other systems, the lock has no entry for them and `npm ci`
+    # refuses it. Integrity is checked all the same.
+    attempt 900 npm install --no-save --ignore-scripts --no-audit --no-fund --no-progress || { say "npm install failed"; exit 1; }
+    printf '%s\n' "$key" >$stamp
+  fi
+  node_is_new_enough || {
+    say "Node $(node --version 2>/dev/null || echo '(none)') is too old, and there is no packaged one for $(uname -sm): install Node 24"
+    exit 1
+  }
+}
+
+# ---- The system's packages
+
+docker_reachable() {
+  have docker && bounded 5 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
+}
+
+apt_packages() {
+  wanted=""
+  if have dockerd; then
+    for package in containerd runc iptables; do have $package || wanted="$wanted $package"; done
+  elif ! docker_reachable; then
+    wanted=" docker.io containerd runc iptables"
+  fi
+  have python3 || wanted="$wanted python3"
+  if [ "$what" = test ]; then
+    for package in docker-registry skopeo umoci; do have $package || wanted="$wanted $package"; done
+    have uvx || python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
+  fi
+  [ -n "$wanted" ] || return 0
+  reason=""
+  if ! have apt-get; then reason="this is no Debian or Ubuntu: install$wanted yourself"
+  elif [ "$(id -u)" != 0 ]; then reason="not root: run \`apt-get install$wanted\` yourself"
+  else
+    say "installing$wanted"
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    apt="apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300"
+    attempt 600 $apt update || say "apt-get update failed; trying with the lists that are there"
+    # shellcheck disable=SC2086 # words on purpose
+    attempt 1200 $apt install -y --no-install-recommends $wanted || {
+      # One that this release doesn't have must not keep the others away.
+      for package in $wanted; do attempt 600 $apt install -y --no-install-recommends "$package" || true; done
+    }
+    reason="apt-get could not install it"
+  fi
+  if ! have dockerd && ! docker_reachable; then lack docker "$reason"; fi
+  have python3 || lack python3 "$reason"
+  if [ "$what" = test ]; then
+    for package in docker-registry skopeo umoci; do have $package || lack $package "$reason"; done
+  fi
+}
+
+# ---- Tools of the tests, kept outside the checkout
+
+go_tool() { # command, module path of its main package, version
+  [ -x "$bin/$1" ] && [ "$(cat "$bin/.$1.version" 2>/dev/null || true)" = "$3" ] && return 0
+  # The version is in the binary, so one that is there already is taken as it is.
+  if have go && have "$1" && go version -m "$(command -v "$1")" 2>/dev/null | grep -q "^	mod	.*	$3	"; then return 0; fi
+  have go || { lack "$1" "go is not installed, which builds it"; return 0; }
+  say "building $1 $3"
+  if GOBIN=$bin GOFLAGS=-trimpath attempt 1200 go install "$2@$3"; then printf '%s\n' "$3" >"$bin/.$1.version"
+  else lack "$1" "\`go install $2@$3\` failed"; fi
+}
+
+uv_tool() {
+  [ -x "$cache/uv-$uv_version/bin/uvx" ] || {
+    python3 -m pip --version >/dev/null 2>&1 || { lack uvx "pip is not installed, which brings uv"; return 0; }
+    say "installing uv $uv_version"
+    attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/uv-$uv_version" \
+      "uv==$uv_version" || { lack uvx "pip could not install uv $uv_version"; return 0; }
+  }
+  ln -sfn "$cache/uv-$uv_version/bin/uv" "$bin/uv"
+  ln -sfn "$cache/uv-$uv_version/bin/uvx" "$bin/uvx"
+}
+
+inspector() {
+  folder=$cache/inspector-$inspector_version
+  [ -e "$folder/node_modules/.bin/mcp-inspector" ] || {
+    say "installing the MCP Inspector $inspector_version"
+    mkdir -p "$folder"
+    attempt 600 npm install --prefix "$folder" --ignore-scripts --no-save --no-audit --no-fund --no-progress \
+      "@modelcontextprotocol/inspector@$inspector_version" || { lack mcp-inspector "npm could not install it"; return 0; }
+  }
+  ln -sfn "$folder/node_modules/.bin/mcp-inspector" "$bin/mcp-inspector"
+}
+
+modules
+apt_packages
+if [ "$what" = test ]; then
+  inspector
+  uv_tool
+  go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
+  go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"
+  go_tool cosign github.com/sigstore/cosign/v3/cmd/cosign "$cosign_version"
+fi
+
+mv "$missing" "$cache/missing"
+if [ -s "$cache/missing" ] && [ "$what" = test ]; then
+  if [ "${CI:-}" = true ]; then say "CI=true, and these parts are required"; exit 1; fi
+  say "tests that need them are skipped"
+fi

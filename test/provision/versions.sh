@@ -1,0 +1,6 @@
+# The versions of what provision.sh installs beside the Node modules.
+# shellcheck shell=sh disable=SC2034
+go_containerregistry_version=v0.22.1
+cosign_version=v3.1.3
+uv_version=0.13.9
+inspector_version=2.12.0
