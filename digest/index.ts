@@ -70,6 +70,8 @@ export interface Expected {
   readonly size?: number;
   /** Ceiling in bytes where the size isn't known. */
   readonly limit?: number;
+  /** What to do when they differ, where it isn't a locked file that does. */
+  readonly fix?: string;
 }
 
 /**
@@ -108,6 +110,8 @@ function mismatch(expected: Expected, what: string): McpBuildError {
     code: 'integrity',
     message: `${expected.name} ${what}`,
     input: expected.name,
-    fix: 'The bytes are not the locked ones: nothing was built from them. Check the registry or mirror, then try again.',
+    fix:
+      expected.fix ??
+      'The bytes are not the locked ones: nothing was built from them. Check the registry or mirror, then try again.',
   });
 }

@@ -13,11 +13,15 @@ export interface Descriptor {
 
 /** One repository of content-addressed blobs and manifests: the local OCI layout and a remote registry are both one. */
 export interface Store {
+  /** Whether a manifest that is there has everything it points at, because the store itself sees to it (a registry does). */
+  readonly whole?: boolean;
   /** How a person would name it: a folder, or `registry.example/team/server`. */
   readonly name: string;
   has(descriptor: Descriptor): Promise<boolean>;
   /** The bytes of a blob or manifest; throws `integrity` before the last chunk when they aren't the descriptor's, `not-found` when they aren't there. */
   read(descriptor: Descriptor): AsyncIterable<Uint8Array>;
+  /** The same bytes unchecked, for a writer that checks them: hashing once is enough. Can be iterated again, from the start. */
+  open?(descriptor: Descriptor): AsyncIterable<Uint8Array>;
   /** Stores a blob whole or not at all. @throws `integrity` when the bytes aren't the descriptor's */
   write(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** Stores a manifest or index (bounded: 4 MiB). With a `subject` it becomes one of its referrers. */

@@ -1,0 +1,137 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { link, mkdir, open, rename, rm, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Digest, hexOf, verified } from '../digest/index.ts';
+import type { Descriptor } from './store.ts';
+
+const CHUNK = 512 * 1024;
+
+/** For `.catch`: a missing file is undefined, every other failure stays one. */
+export function absent(error: unknown): undefined {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+  throw error;
+}
+
+/** The bytes of a file, unchecked; undefined where it isn't there. */
+export async function openFile(path: string): Promise<AsyncGenerator<Uint8Array> | undefined> {
+  const file = await open(path, 'r').catch(absent);
+  if (!file) return undefined;
+  return (async function* () {
+    try {
+      for (;;) {
+        // A fresh buffer each time: whoever got the last one may still hold it.
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK), 0, CHUNK);
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  })();
+}
+
+/**
+ * Writes a blob under its digest: hashed on the way, synced, renamed into place over whatever was there, rotten or not.
+ * `ingest` is a folder of the same file system that readers of the layout don't look into.
+ * @throws McpBuildError `integrity` when the bytes aren't those of `expected`
+ */
+export async function writeBlob(
+  ingest: string,
+  bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  to: { readonly pathOf: (digest: Digest) => string; readonly expected?: Descriptor; readonly name: string },
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  await mkdir(ingest, { recursive: true });
+  const temporary = join(ingest, randomBytes(16).toString('hex'));
+  try {
+    const written = to.expected
+      ? await fill(temporary, checkedAgainst(to.expected, bytes, to.name)).then(() => to.expected as Descriptor)
+      : await hashing(temporary, bytes);
+    const path = to.pathOf(written.digest);
+    await mkdir(dirname(path), { recursive: true });
+    await rename(temporary, path);
+    return { digest: written.digest, size: written.size };
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+function checkedAgainst(
+  expected: Descriptor,
+  bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  name: string,
+): AsyncIterable<Uint8Array> {
+  return verified(bytes, {
+    name: `${expected.digest} for ${name}`,
+    integrity: expected.digest,
+    size: expected.size,
+    fix: 'Nothing was stored. Check where the bytes come from, then try again.',
+  });
+}
+
+async function hashing(
+  path: string,
+  bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  await fill(
+    path,
+    (async function* () {
+      for await (const chunk of bytes) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    })(),
+  );
+  return { digest: `sha256:${hash.digest('hex')}`, size };
+}
+
+async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx', 0o644);
+  try {
+    for await (const chunk of bytes) {
+      for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes a blob young again; on a file system that can't be written nothing prunes either. */
+export async function touch(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => undefined);
+}
+
+/**
+ * Moves a blob whose bytes aren't its digest's out of the way, so that the next `has` says no and a pull repairs it. Its bytes are
+ * hashed here again: a descriptor that lied about the size must not cost a good blob.
+ */
+export async function setAside(path: string, digest: Digest, ingest: string): Promise<void> {
+  if (await isWhole(path, digest)) return;
+  await mkdir(ingest, { recursive: true });
+  const grave = join(ingest, `rotten-${randomBytes(16).toString('hex')}`);
+  await rename(path, grave);
+  // Somebody may have repaired it since it was read.
+  if (await isWhole(grave, digest)) await putBack(grave, path);
+}
+
+/** Back under its name, unless another one stands there by now. */
+export async function putBack(grave: string, path: string): Promise<void> {
+  await link(grave, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  await rm(grave, { force: true });
+}
+
+async function isWhole(path: string, digest: Digest): Promise<boolean> {
+  const bytes = await openFile(path);
+  if (!bytes) return true;
+  const hash = createHash('sha256');
+  for await (const chunk of bytes) hash.update(chunk);
+  return hash.digest('hex') === hexOf(digest);
+}
