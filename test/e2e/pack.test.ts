@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { root } from './harness/tree.ts';
+
+const run = promisify(execFile);
+
+/** Node refuses to strip types under node_modules: what works in the checkout can fail when it is installed. */
+describe('the packed and installed package', () => {
+  let folder: string;
+  let files: readonly string[];
+  let bin: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mcp-build-pack-'));
+    await run('npm', ['run', 'build'], { cwd: root });
+    const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root });
+    const packed = JSON.parse(stdout) as PackResult[] | Record<string, PackResult>;
+    const result = Array.isArray(packed) ? packed[0] : Object.values(packed)[0];
+    if (!result) throw new Error('npm pack printed nothing');
+    files = result.files.map(({ path }) => path);
+    await run('npm', ['init', '-y'], { cwd: folder });
+    await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${result.filename}`], {
+      cwd: folder,
+    });
+    bin = join(folder, 'node_modules/.bin/mcp-build');
+  });
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const call = (args: readonly string[]) =>
+    run(bin, [...args], { cwd: folder, env: { ...process.env, MCP_BUILD_HOME: join(folder, 'home') } });
+
+  test('holds plain JavaScript and data, and nothing else', () => {
+    const odd = files.filter(
+      (file) => !/^dist\//.test(file) && !['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'].includes(file),
+    );
+    expect(odd).toEqual([]);
+    expect(files).toContain('dist/cli/main.js');
+    expect(files.filter((file) => file.endsWith('.ts'))).toEqual([]);
+    expect(files.some((file) => file.startsWith('dist/images/'))).toBe(true);
+    expect(files.some((file) => file.startsWith('dist/test/'))).toBe(false);
+  });
+
+  test('starts by its name', async () => {
+    expect((await stat(bin)).mode & 0o111).toBe(0o111);
+    expect(await readFile(bin, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+    expect((await call(['--version'])).stdout.trim()).toBe(version);
+  });
+
+  test('--help names the commands', async () => {
+    const { stdout } = await call(['--help']);
+    for (const command of ['lock', 'build', 'sign', 'verify', 'run']) expect(stdout).toMatch(RegExp(`^\\s+${command}\\b`, 'm'));
+  });
+
+  test('locks a real server', async () => {
+    const { stdout } = await call(['lock', 'npm:@modelcontextprotocol/server-memory', '--json']);
+    const { name, packages } = JSON.parse(stdout) as { name: string; packages: number };
+    expect(name).toBe('server-memory');
+    expect(packages).toBeGreaterThan(10);
+    expect((await readdir(join(folder, 'lockfiles/server-memory'))).sort()).toEqual([
+      'image.lock.json',
+      'package-lock.json',
+      'package.json',
+    ]);
+  });
+});
+
+interface PackResult {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
