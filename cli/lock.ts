@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { Command, Option } from 'commander';
 import { defaultName, PLATFORMS, type Platform, parseServerName, parseSource } from '../builders/index.ts';
-import { resolveBaseOption } from './line/base.ts';
+import { parseBase } from './line/base.ts';
 import { lockFolderOf, writeLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
@@ -53,7 +53,7 @@ export function lockCommand(): Command {
         platforms: unique(options.platform ?? PLATFORMS),
         releaseAge: options.releaseAge,
         ...(options.bin === undefined ? {} : { bin: options.bin }),
-        ...(options.base === undefined ? {} : { base: await resolveBaseOption(options.base, home) }),
+        ...(options.base === undefined ? {} : { base: parseBase(options.base) }),
         home,
         environment,
         workspace: process.cwd(),

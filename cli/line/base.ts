@@ -1,4 +1,128 @@
-import type { BaseImage, Lock, Platform } from '../../builders/index.ts';
-import { architectureOf } from '../../builders/index.ts';
+import {
+  architectureOf,
+  type Base,
+  type BaseImage,
+  type ImageLayer,
+  type Lock,
+  type Platform,
+} from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import type { LayoutStore } from '../../registry/index.ts';
+import {
+  type Descriptor,
+  type ImageManifest,
+  type LayoutStore,
+  openLayout,
+  parseImageConfig,
+  parseManifest,
+  parseReference,
+  readDocument,
+  type Store,
+  treeOf,
+} from '../../registry/index.ts';
+
+/**
+ * Reads `--base`: an image that is named by its digest, so that it can't become another one.
+ * @throws McpBuildError `base-unpinned`, `reference-invalid`
+ */
+export function parseBase(text: string): Base {
+  const reference = parseReference(text);
+  if (reference.digest && reference.kind === 'layout') {
+    return { kind: 'image', reference: text.slice(0, text.lastIndexOf('@')), digest: reference.digest };
+  }
+  throw new McpBuildError({
+    code: 'base-unpinned',
+    message: `Base "${text}" is not an image in a layout, named by its digest`,
+    input: text,
+    fix: 'Write oci:FOLDER@sha256:…; `skopeo copy` puts an image of any registry into such a folder.',
+    exit: 2,
+  });
+}
+
+/** Brings a foreign base into the store, once, every byte checked on the way. */
+export async function importBase(base: Base, store: LayoutStore): Promise<void> {
+  if (base.kind !== 'image') return;
+  if (await isWhole(store, base)) return;
+  const from = await sourceOf(base);
+  const root = await from.resolve(base.digest);
+  const { nodes, blobs } = await treeOf(from, root);
+  for (const blob of blobs) if (!(await store.has(blob))) await store.write(blob, from.read(blob));
+  for (const node of nodes) await store.writeManifest(node.bytes, node.descriptor.mediaType);
+}
+
+/** The layers and variables of the lock's foreign base on one platform; undefined where the base is our own. @throws McpBuildError `base-platform`, `base-invalid` */
+export async function foreignBase(lock: Lock, platform: Platform, store: LayoutStore): Promise<BaseImage | undefined> {
+  const { base } = lock;
+  if (base.kind !== 'image') return undefined;
+  await importBase(base, store);
+  const manifest = await platformManifest(store, await store.resolve(base.digest), platform, base.reference);
+  const config = parseImageConfig(await readDocument(store, manifest.config), manifest.config.digest);
+  if (config.architecture !== architectureOf(platform) || config.os !== 'linux')
+    throw noPlatform(base.reference, platform);
+  const { diff_ids: diffIds } = config.rootfs;
+  if (diffIds.length !== manifest.layers.length) {
+    throw new McpBuildError({
+      code: 'base-invalid',
+      message: `Base ${base.reference} has ${manifest.layers.length} layers and ${diffIds.length} diffIDs`,
+      input: base.reference,
+      fix: 'Build or copy the base again.',
+    });
+  }
+  const layers = manifest.layers.map(
+    (layer, at): ImageLayer => ({
+      diffId: diffIds[at]!,
+      digest: layer.digest,
+      size: layer.size,
+      mediaType: layer.mediaType,
+      createdBy: `base ${base.digest}`,
+    }),
+  );
+  return { layers, env: config.config?.Env ?? [], name: base.reference, digest: base.digest };
+}
+
+async function platformManifest(
+  store: Store,
+  root: Descriptor,
+  platform: Platform,
+  name: string,
+): Promise<ImageManifest> {
+  const manifest = parseManifest(await readDocument(store, root), root.mediaType, root.digest);
+  if (manifest.kind === 'image') return manifest;
+  const entry = manifest.manifests.find(
+    ({ platform: other }) => other?.os === 'linux' && other.architecture === architectureOf(platform),
+  );
+  if (!entry) throw noPlatform(name, platform);
+  const child = parseManifest(await readDocument(store, entry), entry.mediaType, entry.digest);
+  if (child.kind === 'image') return child;
+  throw noPlatform(name, platform);
+}
+
+async function sourceOf(base: Base & { kind: 'image' }): Promise<Store> {
+  const reference = parseReference(`${base.reference}@${base.digest}`);
+  if (reference.kind === 'layout') return openLayout(reference.folder, { create: false, readOnly: true });
+  throw new McpBuildError({
+    code: 'base-unpinned',
+    message: `Base ${base.reference} can't be read`,
+    input: base.reference,
+    fix: 'Lock again with --base oci:FOLDER@sha256:….',
+    exit: 2,
+  });
+}
+
+async function isWhole(store: LayoutStore, base: Base & { kind: 'image' }): Promise<boolean> {
+  try {
+    const { blobs } = await treeOf(store, await store.resolve(base.digest));
+    for (const blob of blobs) if (!(await store.has(blob))) return false;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function noPlatform(input: string, platform: Platform): McpBuildError {
+  return new McpBuildError({
+    code: 'base-platform',
+    message: `Base ${input} has no image for ${platform}`,
+    input,
+    fix: 'Name a base for this platform, or lock with --platform for the ones it has.',
+  });
+}

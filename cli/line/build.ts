@@ -93,8 +93,7 @@ async function publish(built: Built, store: LayoutStore): Promise<void> {
   }
   const index = await store.writeManifest(built.index.bytes, built.index.mediaType);
   const { name, source } = built.lock;
-  for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, `${name}:latest`])
-    await store.tag(tag, index);
+  for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, name]) await store.tag(tag, index);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
