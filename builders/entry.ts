@@ -3,7 +3,7 @@
  * without a leading or trailing slash and without `.` or `..` segments. `uid` and `gid` default to 0; `mode` to 0644, 0755 for
  * directories. There is no time: every file has the same one.
  */
-export type Entry = FileEntry | DirectoryEntry | SymlinkEntry;
+export type Entry = FileEntry | DirectoryEntry | SymlinkEntry | HardlinkEntry;
 
 export interface FileEntry {
   readonly type: 'file';
@@ -29,5 +29,13 @@ export interface SymlinkEntry {
   readonly type: 'symlink';
   readonly path: string;
   /** Relative to the link's folder, or absolute within the image; never leads out of it. */
+  readonly target: string;
+}
+
+/** A second name for a file; system packages have them. Mode and owner are the file's. */
+export interface HardlinkEntry {
+  readonly type: 'hardlink';
+  readonly path: string;
+  /** Path in the image of a file that is an earlier entry of the same layer. */
   readonly target: string;
 }

@@ -38,3 +38,4 @@ export {
   parseSource,
   type Source,
 } from './source.ts';
+export { COMPRESSOR, type Layer, MTIME, type WrittenLayer, writeLayer } from './layer.ts';

@@ -1,0 +1,10 @@
+export type { Deb, DebControl } from './deb.ts';
+export { readDeb } from './deb.ts';
+export { gunzip } from './gunzip.ts';
+export { DEFAULT_LIMITS, type Limits, parseLimits, printable, type ReadOptions } from './limits.ts';
+export type { DirectoryMember, FileMember, HardlinkMember, Member, SymlinkMember } from './member.ts';
+export { inMemory, type RandomAccess, type SpoolOptions, spool } from './spool.ts';
+export { readTar, type TarOptions } from './tar.ts';
+export { readTarGz } from './tar-gz.ts';
+export { unpackXz } from './unpack-xz.ts';
+export { readZip } from './zip.ts';

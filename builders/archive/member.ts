@@ -1,0 +1,36 @@
+interface Named {
+  /** Relative to the archive's root: no leading or trailing slash, no empty, `.` or `..` segments. */
+  readonly path: string;
+  /** The permission bits as the archive has them, 0 to 0o7777. */
+  readonly mode: number;
+}
+
+export interface FileMember extends Named {
+  readonly type: 'file';
+  /** In bytes; `content` gives exactly so many. */
+  readonly size: number;
+  /**
+   * Whole where it is small or already in memory, else a stream. Either way it is the reader's own buffer: use it before the next
+   * member is asked for. What isn't consumed by then is skipped.
+   */
+  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+}
+
+export interface DirectoryMember extends Named {
+  readonly type: 'directory';
+}
+
+export interface SymlinkMember extends Named {
+  readonly type: 'symlink';
+  /** As the archive has it; lexically it stays within the archive. */
+  readonly target: string;
+}
+
+export interface HardlinkMember extends Named {
+  readonly type: 'hardlink';
+  /** Path of a file that was an earlier member of the same archive. */
+  readonly target: string;
+}
+
+/** One member of an archive. Paths are unique, and nothing lies below a file or a link. */
+export type Member = FileMember | DirectoryMember | SymlinkMember | HardlinkMember;
