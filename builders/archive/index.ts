@@ -6,5 +6,5 @@ export type { DirectoryMember, FileMember, HardlinkMember, Member, SymlinkMember
 export { inMemory, type RandomAccess, type SpoolOptions, spool } from './spool.ts';
 export { readTar, type TarOptions } from './tar.ts';
 export { readTarGz } from './tar-gz.ts';
-export { unpackXz } from './unpack-xz.ts';
+export { unpackXz } from './xz.ts';
 export { readZip } from './zip.ts';

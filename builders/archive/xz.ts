@@ -1,6 +1,6 @@
 import xz from 'xz-decompress';
-import type { Feed } from './feed.ts';
-import { invalid, type Meter, type Subject, unsafe } from './limits.ts';
+import { Feed } from './feed.ts';
+import { invalid, Meter, type ReadOptions, type Subject, subjectOf, unsafe } from './limits.ts';
 
 /**
  * The decoder (xz-embedded) that the package holds as WebAssembly. Its public stream serialises all streams of the process on one
@@ -28,6 +28,20 @@ const XZ_UNSUPPORTED_CHECK = 2;
 const XZ_MEM_ERROR = 3;
 const XZ_MEMLIMIT_ERROR = 4;
 const XZ_OPTIONS_ERROR = 6;
+
+/** Unpacks an xz file, such as an archive's index. @throws McpBuildError `archive-invalid`, `archive-unsafe`; whatever the input throws */
+export async function* unpackXz(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: ReadOptions,
+): AsyncGenerator<Uint8Array> {
+  const subject = subjectOf(options);
+  const feed = new Feed(chunks);
+  try {
+    yield* unxz(feed, subject, new Meter(subject));
+  } finally {
+    await feed.close();
+  }
+}
 
 /**
  * Unpacks xz from `feed` to its end (several streams and padding between them are the format's own). Each call has its own memory, dropped when it ends; the decoder refuses dictionaries over 64 MiB.
