@@ -8,14 +8,12 @@ interface Loadable {
 export const COMMANDS = {
   lock: { load: async () => (await import('./lock.ts')).lockCommand() },
   build: { load: async () => (await import('./build.ts')).buildCommand() },
-  test: { load: async () => (await import('./test.ts')).testCommand() },
+  base: { load: async () => (await import('./base.ts')).baseCommand() },
   init: { load: async () => (await import('./init.ts')).initCommand() },
   sign: { load: async () => (await import('./sign.ts')).signCommand() },
   verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
-  run: { load: async () => (await import('./run.ts')).runCommand() },
   list: { load: async () => (await import('./list.ts')).listCommand() },
   prune: { load: async () => (await import('./prune.ts')).pruneCommand() },
-  base: { load: async () => (await import('./base.ts')).baseCommand() },
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },
 } satisfies Record<string, Loadable>;
 

@@ -66,7 +66,11 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
     ingest: (bytes) => store.ingest(bytes, LAYER),
     has: (blob) => store.has({ mediaType: LAYER, ...blob }),
     recall: async (key) => (fresh.has(key) ? undefined : recall(key)),
-    remember: (key, output) => writeAtomic(join(cached, hexOf(key)), JSON.stringify(output)),
+    remember: (key, output) => {
+      // Both platforms may share a layer: made anew once is anew.
+      fresh.delete(key);
+      return writeAtomic(join(cached, hexOf(key)), JSON.stringify(output));
+    },
     base: (platform) => foreignBase(lock, platform, store),
     ...(options.progress ? { progress: options.progress } : {}),
   });

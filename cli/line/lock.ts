@@ -76,7 +76,7 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
 async function baseLayers(base: Base, platform: Platform): Promise<readonly LayerLock[]> {
   if (base.kind === 'image') return [];
   const { platforms } = await readBaseLock(base.recipe);
-  const layers = platforms[platform];
+  const layers = platforms[platform]?.layers;
   if (layers) return layers;
   throw new McpBuildError({
     code: 'platform-not-locked',
