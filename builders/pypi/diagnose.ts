@@ -1,0 +1,181 @@
+import { McpBuildError } from '../../errors/index.ts';
+import type { Source } from '../source.ts';
+import { formatSource } from '../source.ts';
+import type { Answer, Compiler, Question } from './compile.ts';
+import type { Configuration } from './config/index.ts';
+import { exotic, type LockedPackage } from './pylock.ts';
+
+const SHOWN = 3000;
+
+/** Why uv found nothing, as one of our errors. Asks uv again where its words leave it open. */
+export async function diagnose(
+  output: string,
+  source: Source,
+  question: Question,
+  compiler: Compiler,
+  configuration: Configuration,
+): Promise<McpBuildError> {
+  const said = presentable(output, configuration);
+  const connection = connectionFault(said, source);
+  if (connection) return connection;
+  const url = /Package `([^`]+)` was included as a URL dependency/.exec(said);
+  if (url) return exotic(url[1] ?? source.name);
+  const absent = /(?:Because |\band )([a-z0-9._-]+) was not found in the package registry/.exec(said)?.[1];
+  if (absent !== undefined) return notFound(absent, source, configuration);
+  if (question.before) {
+    const without = await compiler.compile({ ...question, before: undefined });
+    const young = ageFault(without, question.before, source);
+    if (young) return young;
+  }
+  const wheelless = [...said.matchAll(/\b([a-z0-9][a-z0-9._-]*)(?:[<>=!~][^\s]*)? ha(?:s|ve) no (?:usable )?wheels/g)];
+  const all = /all versions of ([a-z0-9._-]+) have no usable wheels/.exec(said);
+  const names = [...new Set([...(all ? [all] : []), ...wheelless].map((match) => match[1] ?? ''))];
+  if (names.length > 0) return noWheel(names, question, said);
+  if (source.range !== '' && (await isRootAlone(said, source))) return noVersion(source, said);
+  return unresolvable(source, said);
+}
+
+/** `there is no version of x==9` and `only x<=1 is available`, of what was asked for itself. */
+async function isRootAlone(said: string, source: Source): Promise<boolean> {
+  const name = source.name.replace(/[.]/g, '\\.');
+  return new RegExp(
+    `Because (?:there (?:is|are) no versions? of ${name}\\b|only (?:the following versions of )?${name}\\b)[\\s\\S]{0,2000}?and you require ${name}\\b`,
+  ).test(said);
+}
+
+/** Refuses packages younger than the cut-off, and those whose age nobody says. @throws nothing: returns the error */
+export function ageFaultOf(packages: readonly LockedPackage[], before: Date): McpBuildError | undefined {
+  const unknown = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded === undefined));
+  const young = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded && uploaded > before));
+  if (young.length > 0) {
+    const list = young.map(({ name, version, wheels }) => {
+      const newest = wheels
+        .map(({ uploaded }) => uploaded?.toISOString() ?? '')
+        .sort()
+        .at(-1);
+      return `${name} ${version} (${newest})`;
+    });
+    return new McpBuildError({
+      code: 'too-new',
+      message: `Younger than the release-age cut-off ${before.toISOString()}: ${shorten(list)}`,
+      input: young[0]?.name ?? '',
+      fix: 'Wait until the release is old enough, ask for an earlier version, or set another release age.',
+      exit: 4,
+    });
+  }
+  if (unknown.length === 0) return undefined;
+  return new McpBuildError({
+    code: 'age-unknown',
+    message: `The index doesn't say when these were uploaded, so that they can't be old enough: ${shorten(unknown.map(({ name, version }) => `${name} ${version}`))}`,
+    input: unknown[0]?.name ?? '',
+    fix: 'Use an index that gives upload times (PEP 700), or switch the release age off.',
+    exit: 4,
+  });
+}
+
+function ageFault(without: Answer, before: Date, source: Source): McpBuildError | undefined {
+  if (without.kind === 'failed') return undefined;
+  return (
+    ageFaultOf(without.packages, before) ??
+    // Old files only, and yet nothing with the cut-off: what the index serves changed between the two questions.
+    new McpBuildError({
+      code: 'registry-invalid',
+      message: `The index gave two different answers for ${formatSource(source)}`,
+      input: formatSource(source),
+      fix: 'Try again.',
+      exit: 5,
+    })
+  );
+}
+
+function connectionFault(said: string, source: Source): McpBuildError | undefined {
+  const shown = `\n${said}`;
+  if (/\b40[13] (?:Unauthorized|Forbidden)|lack of valid authentication|Missing credentials/i.test(said)) {
+    return new McpBuildError({
+      code: 'registry-unauthorized',
+      message: `The index wants other credentials for ${formatSource(source)}:${shown}`,
+      input: formatSource(source),
+      fix: 'Give them by UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, in the URL of the index, or in netrc.',
+      exit: 5,
+    });
+  }
+  const down =
+    /Failed to fetch|error sending request|HTTP status (?:client|server) error|Request failed after|timed? ?out|Network (?:unreachable|connectivity)|tcp connect error|dns error/i;
+  const garbage =
+    /Received some unexpected|Failed to parse|expected value at line|missing field|Unsupported `?Content-Type|unexpected content|Metadata .*invalid|invalid (?:JSON|HTML)/i;
+  const isGarbage = garbage.test(said);
+  if (!isGarbage && !down.test(said)) return undefined;
+  return new McpBuildError({
+    code: isGarbage ? 'registry-invalid' : 'registry-unavailable',
+    message: isGarbage
+      ? `The index gave what can't be read for ${formatSource(source)}:${shown}`
+      : `The index can't be asked for ${formatSource(source)}:${shown}`,
+    input: formatSource(source),
+    fix: isGarbage
+      ? 'Check that the address is that of an index with the simple API, and that no login page or proxy answers for it.'
+      : 'Check the network, the proxy and the address of the index, then try again.',
+    exit: 5,
+  });
+}
+
+function notFound(name: string, source: Source, configuration: Configuration): McpBuildError {
+  const asked = configuration.indexes.map((index) => index.name).join(', ');
+  const by = name === source.name ? '' : `, which ${formatSource(source)} needs,`;
+  return new McpBuildError({
+    code: 'package-not-found',
+    message: `${name}${by} is at none of the indexes that are configured here (${asked})`,
+    input: name,
+    fix: 'Check the spelling, or configure the index that has it (UV_INDEX, UV_DEFAULT_INDEX, uv.toml or pip.conf).',
+  });
+}
+
+function noVersion(source: Source, said: string): McpBuildError {
+  return new McpBuildError({
+    code: 'version-not-found',
+    message: `No release of ${source.name} fits "${source.range}":\n${said}`,
+    input: formatSource(source),
+    fix: 'Ask for a version that exists, or for none to get the newest.',
+  });
+}
+
+export function noWheel(names: readonly string[], question: Pick<Question, 'platform'>, said?: string): McpBuildError {
+  return new McpBuildError({
+    code: 'no-wheel',
+    message: `No wheel for CPython 3.13 on ${question.platform}: ${shorten(names)}${said ? `\n${said}` : ''}`,
+    input: names[0] ?? '',
+    fix: 'Ask for a version that has wheels, lock for another platform, or publish a wheel to an index of your own: source distributions run their code when they are built, so they are not taken.',
+  });
+}
+
+function unresolvable(source: Source, said: string): McpBuildError {
+  return new McpBuildError({
+    code: 'unresolvable',
+    message: `No set of releases satisfies ${formatSource(source)}:\n${said}`,
+    input: formatSource(source),
+    fix: 'Ask for another version of the server.',
+  });
+}
+
+function shorten(list: readonly string[]): string {
+  return list.length > 10 ? `${list.slice(0, 10).join(', ')} and ${list.length - 10} more` : list.join(', ');
+}
+
+/** What a program says, for a person: nothing secret, no escape sequences, not endless. */
+export function presentable(output: string, configuration: Configuration): string {
+  let text = output
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: packages' authors choose some of these characters; a terminal must not obey them
+    .replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+/g, ' ')
+    .replace(/\/\/[^\s/@]+@/g, '//')
+    .replace(/(\?)[^\s)`'"]+/g, '$1…');
+  const secrets = [...configuration.indexes.map(({ credentials }) => credentials), ...configuration.netrc.values()].map(
+    (one) => one?.password ?? '',
+  );
+  for (const secret of secrets) {
+    if (secret.length >= 4) text = text.replaceAll(secret, '***').replaceAll(encodeURIComponent(secret), '***');
+  }
+  const lines = text
+    .split('\n')
+    .filter((line) => !/^\s*$|^(?:warning|hint): .*(?:exclude-newer-package|index-strategy)/.test(line));
+  const whole = lines.join('\n').trim();
+  return whole.length > SHOWN ? `${whole.slice(0, SHOWN)}…` : whole;
+}
