@@ -7,7 +7,7 @@ export interface Source {
   readonly ecosystem: Ecosystem;
   /** As its registry spells it: `@scope/name` for npm, normalised (PEP 503) for PyPI. */
   readonly name: string;
-  /** An npm range or dist-tag (`^1.2`, `latest`), or a PEP 440 specifier set (`==1.2`, `>=1,<2`). */
+  /** An npm range or dist-tag (`^1.2`, `latest`), or a PEP 440 specifier set (`==1.2`, `>=1,<2`), after its extras if any (`[cli]>=1`). */
   readonly range: string;
 }
 
@@ -17,13 +17,17 @@ const NPM_RANGE = /^[A-Za-z0-9.^~<>=*|+ -]{1,200}$/;
 const PYPI_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 const PYPI_SPECIFIER = /^(?:(?:===?|!=|~=|<=?|>=?) *[A-Za-z0-9.*+!_-]+ *(?:, *|$))+$/;
 
+// PEP 508: identifiers between brackets.
+const PYPI_EXTRAS =
+  /^\[ *[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?: *, *[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)* *\]/;
+
 /** PEP 503. */
 export function normalizeProject(name: string): string {
   return name.replace(/[-_.]+/g, '-').toLowerCase();
 }
 
 /**
- * Reads `npm:<name>[@range]` and `pypi:<name>[specifier]` (`pypi:<name>@1.2` is uvx's spelling of `==1.2`).
+ * Reads `npm:<name>[@range]` and `pypi:<name>[[extras]][specifier]` (`pypi:<name>@1.2` is uvx's spelling of `==1.2`).
  * @throws McpBuildError `source-invalid`
  */
 export function parseSource(text: string): Source {
@@ -99,15 +103,26 @@ function parsePypi(text: string, rest: string): Source {
       'Write pypi:<project>[specifier], as in pypi:mcp-server-time.',
     );
   }
+  const bracketed = PYPI_EXTRAS.exec(range)?.[0] ?? '';
+  range = range.slice(bracketed.length).trim();
   if (range.startsWith('@')) range = range === '@latest' ? '' : `==${range.slice(1)}`;
   if (range !== '' && !PYPI_SPECIFIER.test(range)) {
     throw invalid(
       text,
       `"${range}" is not a version specifier`,
-      'Write it as in ==1.2.3 or >=1,<2; URLs and extras are not taken.',
+      'Write it as in ==1.2.3 or >=1,<2, after the extras if any, as in [cli]==1.2.3; URLs are not taken.',
     );
   }
-  return { ecosystem: 'pypi', name: normalizeProject(name), range: range.replace(/ /g, '') };
+  return { ecosystem: 'pypi', name: normalizeProject(name), range: extrasOf(bracketed) + range.replace(/ /g, '') };
+}
+
+/** Normalised and sorted, so that two spellings of the same extras are the same source. */
+function extrasOf(bracketed: string): string {
+  const names = bracketed
+    .replace(/[[\] ]/g, '')
+    .split(',')
+    .filter((name) => name !== '');
+  return names.length === 0 ? '' : `[${[...new Set(names.map(normalizeProject))].sort().join(',')}]`;
 }
 
 function invalid(input: string, reason: string, fix: string): McpBuildError {
