@@ -47,7 +47,11 @@ interface Streams {
  * Asks a server on stdio, in one protocol generation, for all it offers.
  * @throws McpBuildError `not-mcp` when it doesn't speak MCP, `protocol-unsupported` when it doesn't speak this generation, `offer-invalid` when what it says is out of bounds
  */
-export async function askOffer(streams: Streams, generation: Generation, limits: OfferLimits = OFFER_LIMITS): Promise<Offer> {
+export async function askOffer(
+  streams: Streams,
+  generation: Generation,
+  limits: OfferLimits = OFFER_LIMITS,
+): Promise<Offer> {
   // The SDK takes 100 ms to load; only commands that talk MCP pay for it.
   const { Client } = await import('@modelcontextprotocol/client');
   const client = new Client(
@@ -235,11 +239,17 @@ function refused(generation: Generation, heard: string, cause: unknown): McpBuil
     message: answered
       ? `The server doesn't speak MCP ${generation}: ${(cause as Error).message}`
       : `The server gave no MCP answer (${generation})${heard ? `, but printed: ${heard.trim().slice(0, 200)}` : `: ${(cause as Error).message}`}`,
-    fix: answered ? 'Nothing, when it speaks the other generation.' : 'Check that the package is an MCP server on stdio; give it the arguments and variables that it needs.',
+    fix: answered
+      ? 'Nothing, when it speaks the other generation.'
+      : 'Check that the package is an MCP server on stdio; give it the arguments and variables that it needs.',
     cause,
   });
 }
 
 function outOfBounds(what: string): McpBuildError {
-  return new McpBuildError({ code: 'offer-invalid', message: `The server ${what}`, fix: 'Report it to the server’s authors; it is not accepted as it is.' });
+  return new McpBuildError({
+    code: 'offer-invalid',
+    message: `The server ${what}`,
+    fix: 'Report it to the server’s authors; it is not accepted as it is.',
+  });
 }

@@ -1,0 +1,134 @@
+import { once } from 'node:events';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { pieces } from './frames.ts';
+
+/** The client's ends. stdout belongs to the protocol: nothing but the server's own bytes is ever written to it. */
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+export interface BridgeEvents {
+  /** The client has closed its end of stdin; what the server still says is passed on. */
+  readonly onInputEnd: () => void;
+  /** Bytes of stdout have been passed on. */
+  readonly onOutput: () => void;
+  /** The client no longer reads. */
+  readonly onClientGone: () => void;
+  /** What the server wrote to stderr, before it is passed on; what is returned is passed on instead. */
+  readonly onStderr: (bytes: Uint8Array) => Uint8Array;
+}
+
+/** A client that never reads stderr must not stop the protocol: beyond this many bytes waiting, its lines are dropped. */
+const STDERR_WAITING = 1024 * 1024;
+
+/**
+ * Joins a client's streams with an attached container's, byte for byte and with back-pressure in both directions.
+ * @returns when the container has closed its output and everything has been handed to the client
+ */
+export async function bridge(socket: Duplex, streams: Streams, events: BridgeEvents): Promise<void> {
+  const forget = forwardInput(socket, streams.stdin, events);
+  const stdout = outlet(streams.stdout, events.onClientGone);
+  const stderr = lossy(streams.stderr);
+  try {
+    for await (const { stream, bytes } of pieces(socket as AsyncIterable<Uint8Array>)) {
+      if (stream === 'stderr') {
+        stderr.write(events.onStderr(bytes));
+        continue;
+      }
+      await stdout.write(bytes);
+      events.onOutput();
+    }
+  } finally {
+    forget();
+    stdout.release();
+    stderr.release();
+  }
+}
+
+/** @returns what to call when input is no longer wanted */
+function forwardInput(socket: Duplex, stdin: Readable, events: BridgeEvents): () => void {
+  let ended = false;
+  const onData = (chunk: Uint8Array) => {
+    if (!socket.writable) return;
+    if (!socket.write(chunk)) stdin.pause();
+  };
+  const onDrain = () => stdin.resume();
+  const onEnd = () => {
+    if (ended) return;
+    ended = true;
+    if (socket.writable) socket.end();
+    events.onInputEnd();
+  };
+  // A broken stdin is one that ended.
+  stdin.on('data', onData).on('end', onEnd).on('error', onEnd).on('close', onEnd);
+  if (stdin.readableEnded || stdin.destroyed) onEnd();
+  socket.on('drain', onDrain);
+  // A container that has closed its input answers with EPIPE: its output still counts.
+  socket.on('error', () => undefined);
+  return () => {
+    stdin.off('data', onData).off('end', onEnd).off('error', onEnd).off('close', onEnd);
+    socket.off('drain', onDrain);
+    stdin.pause();
+    // A terminal or pipe that is only paused would keep the process alive.
+    if ('unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
+  };
+}
+
+function outlet(stdout: Writable, onClientGone: () => void) {
+  let gone = false;
+  const onGone = () => {
+    if (gone) return;
+    gone = true;
+    onClientGone();
+  };
+  stdout.on('error', onGone).on('close', onGone);
+  return {
+    async write(bytes: Uint8Array): Promise<void> {
+      // Read on, so that the container isn't stuck while it is being stopped.
+      if (gone || !stdout.writable) return onGone();
+      if (stdout.write(bytes)) return;
+      const over = new AbortController();
+      const { signal } = over;
+      const ends = [once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })];
+      try {
+        await Promise.race(ends);
+      } catch {
+        onGone();
+      } finally {
+        over.abort();
+        for (const end of ends) end.catch(() => undefined);
+      }
+    },
+    release() {
+      // The error listener stays: a late EPIPE without one would end the process.
+      stdout.off('close', onGone);
+      gone = true;
+    },
+  };
+}
+
+function lossy(stderr: Writable) {
+  let dropped = 0;
+  let broken = false;
+  const onError = () => {
+    broken = true;
+  };
+  stderr.on('error', onError);
+  return {
+    write(bytes: Uint8Array): void {
+      if (broken || bytes.length === 0 || !stderr.writable) return;
+      if (stderr.writableLength > STDERR_WAITING) {
+        dropped += bytes.length;
+        return;
+      }
+      if (dropped > 0) {
+        stderr.write(`\nmcp-build: ${dropped} bytes of the server's stderr were dropped, as nobody read them\n`);
+        dropped = 0;
+      }
+      stderr.write(Buffer.from(bytes));
+    },
+    release: () => undefined,
+  };
+}

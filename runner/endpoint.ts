@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import { McpBuildError } from '../errors/index.ts';
+
+/** Where a Docker daemon listens. Plain data: it also goes to the reaper, another process. */
+export type Endpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      /** Folder with `ca.pem`, `cert.pem` and `key.pem`; absent: plain HTTP. */
+      readonly certificates?: string;
+    };
+
+export const endpointSchema: z.ZodType<Endpoint> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('unix'), path: z.string().min(1).max(1024) }),
+  z.strictObject({
+    kind: z.literal('tcp'),
+    host: z.string().min(1).max(255),
+    port: z.int().min(1).max(65535),
+    certificates: z.string().min(1).max(1024).exactOptional(),
+  }),
+]);
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const configSchema = z.object({ currentContext: z.string().max(255).optional() });
+const metaSchema = z.object({
+  Endpoints: z.object({ docker: z.object({ Host: z.string().max(1024) }) }),
+});
+
+/**
+ * The daemon that `docker` itself would talk to: DOCKER_HOST, then DOCKER_CONTEXT or the current context of Docker's configuration,
+ * then the usual sockets.
+ * @throws McpBuildError `docker-unavailable` for an address of a kind that can't be used
+ */
+export async function findEndpoint(environment: Environment): Promise<Endpoint> {
+  const host = environment.DOCKER_HOST;
+  if (host) return parseEndpoint(host, environment);
+  const folder = environment.DOCKER_CONFIG || join(homeOf(environment), '.docker');
+  const context = environment.DOCKER_CONTEXT || (await currentContext(folder));
+  if (context && context !== 'default') return parseEndpoint(await contextHost(folder, context), environment);
+  return { kind: 'unix', path: usualSocket(environment) };
+}
+
+/** @throws McpBuildError `docker-unavailable` */
+export function parseEndpoint(text: string, environment: Environment = {}): Endpoint {
+  const unix = /^unix:\/\/(\/.*)$/.exec(text);
+  if (unix?.[1]) return { kind: 'unix', path: unix[1] };
+  const tcp = /^(?:tcp|https?):\/\/(\[[0-9a-fA-F:.]+\]|[^/:[\]]+)(?::([0-9]{1,5}))?\/?$/.exec(text);
+  if (tcp?.[1]) {
+    const secure = text.startsWith('https:') || Boolean(environment.DOCKER_TLS_VERIFY);
+    const port = Number(tcp[2] ?? (secure ? 2376 : 2375));
+    const certificates = environment.DOCKER_CERT_PATH || join(homeOf(environment), '.docker');
+    if (port >= 1 && port <= 65535) {
+      return { kind: 'tcp', host: tcp[1].replace(/^\[|\]$/g, ''), port, ...(secure ? { certificates } : {}) };
+    }
+  }
+  throw new McpBuildError({
+    code: 'docker-unavailable',
+    message: `"${text}" is not a Docker address that can be used`,
+    input: text,
+    fix: 'Set DOCKER_HOST to unix:///path/of/docker.sock, or to tcp://host:port. A daemon behind ssh:// can be reached through a forwarded socket.',
+  });
+}
+
+export function formatEndpoint(endpoint: Endpoint): string {
+  if (endpoint.kind === 'unix') return `unix://${endpoint.path}`;
+  return `tcp://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`;
+}
+
+async function currentContext(folder: string): Promise<string | undefined> {
+  const text = await readFile(join(folder, 'config.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return configSchema.parse(JSON.parse(text)).currentContext;
+  } catch {
+    // Docker's own command warns and goes on with its defaults.
+    return undefined;
+  }
+}
+
+async function contextHost(folder: string, context: string): Promise<string> {
+  const id = createHash('sha256').update(context).digest('hex');
+  try {
+    const text = await readFile(join(folder, 'contexts', 'meta', id, 'meta.json'), 'utf8');
+    return metaSchema.parse(JSON.parse(text)).Endpoints.docker.Host;
+  } catch (cause) {
+    throw new McpBuildError({
+      code: 'docker-unavailable',
+      message: `Docker's context "${context}" can't be read`,
+      input: context,
+      fix: 'Choose another with `docker context use`, or set DOCKER_HOST.',
+      cause,
+    });
+  }
+}
+
+function usualSocket(environment: Environment): string {
+  const runtime = environment.XDG_RUNTIME_DIR;
+  const candidates = [
+    '/var/run/docker.sock',
+    // Docker Desktop without its privileged helper, and a rootless daemon.
+    join(homeOf(environment), '.docker', 'run', 'docker.sock'),
+    ...(runtime && isAbsolute(runtime) ? [join(runtime, 'docker.sock')] : []),
+  ];
+  return candidates.find((path) => existsSync(path)) ?? '/var/run/docker.sock';
+}
+
+function homeOf(environment: Environment): string {
+  return environment.HOME || homedir();
+}

@@ -1,0 +1,30 @@
+export { imageArchive } from './archive.ts';
+export type { Streams } from './bridge.ts';
+export { type DaemonFacts, type Difference, differences, type Inspect } from './compare.ts';
+export { docker, dockerRuntime } from './docker.ts';
+export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
+export { imageVariable, type RunImage, readImage } from './image.ts';
+export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
+export {
+  askOffer,
+  GENERATIONS,
+  type Generation,
+  type Item,
+  OFFER_LIMITS,
+  type Offer,
+  type OfferLimits,
+} from './offer.ts';
+export {
+  NO_PERMISSIONS,
+  type Permissions,
+  parseNetwork,
+  parsePermissions,
+  parseVolume,
+  type Volume,
+} from './permissions.ts';
+export type { Private } from './private.ts';
+export { type Guard, type Reaper, type ReaperConfig, reaper } from './reaper.ts';
+export { processSignals, type RunOptions, type RunResult, runContainer, type Signals } from './run.ts';
+export type { Exit, Listed, Runtime, Usage } from './runtime.ts';
+export { type Machine, openSession, type Session, type SessionOptions } from './session.ts';
+export { type ContainerSpec, containerSpec, userFor } from './spec.ts';

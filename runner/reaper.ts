@@ -1,0 +1,165 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, stat } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { McpBuildError } from '../errors/index.ts';
+import type { Guarded } from './reaping.ts';
+
+/** Promises that what a run has is removed when the run is gone, `kill -9` included. */
+export interface Reaper {
+  /** To be called before the containers are made. @throws McpBuildError `reaper-unavailable` */
+  guard(what: Guarded): Promise<Guard>;
+}
+
+export interface Guard {
+  /** The run has removed everything itself. */
+  release(): Promise<void>;
+}
+
+export interface ReaperConfig {
+  /** Of this user alone; made where it isn't there. */
+  readonly folder: string;
+  /** How long the process stays without a run, in milliseconds; 30,000 by default. */
+  readonly idle?: number;
+  /** Told when a run is no longer guarded, and nothing could be done. */
+  readonly onTrouble?: (line: string) => void;
+}
+
+/** The system's limit for the name of a socket, less what the shortest of them takes off. */
+const NAME_LIMIT = 100;
+const START_TIMEOUT = 10_000;
+const ANSWER_TIMEOUT = 5_000;
+/** It holds a few connections: most of the memory a Node process takes by default is never used. */
+const FLAGS = ['--max-old-space-size=24', '--max-semi-space-size=1', '--no-warnings'];
+
+/**
+ * One process per user and state folder watches over all runs. It is no child of any of them: clients kill whole trees of processes, and
+ * a watcher that dies with the watched is none.
+ */
+export function reaper(config: ReaperConfig): Reaper {
+  return {
+    async guard(what) {
+      const socket = await socketIn(config.folder);
+      let released = false;
+      let connection: net.Socket;
+      const establish = async () => {
+        connection = await register(socket, what, config.idle ?? 30_000);
+        connection.once('close', () => {
+          // It was killed, or ended as this run came: another takes over.
+          if (!released) {
+            establish().catch((error: Error) =>
+              config.onTrouble?.(`nothing watches over this run any more (${error.message})`),
+            );
+          } else connection.destroy();
+        });
+      };
+      await establish();
+      return {
+        async release() {
+          if (released) return;
+          released = true;
+          await ask(connection, { done: true }).catch(() => undefined);
+          connection.destroy();
+        },
+      };
+    },
+  };
+}
+
+async function register(path: string, what: Guarded, idle: number): Promise<net.Socket> {
+  const deadline = Date.now() + START_TIMEOUT;
+  let started = 0;
+  let last: unknown;
+  while (Date.now() < deadline) {
+    try {
+      const connection = await connect(path);
+      try {
+        await ask(connection, { guard: what });
+        connection.unref();
+        return connection;
+      } catch (error) {
+        // It ended between taking the connection and answering.
+        connection.destroy();
+        last = error;
+      }
+    } catch (error) {
+      last = error;
+      if (Date.now() - started > 2_000) {
+        started = Date.now();
+        start(path, idle);
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+  throw new McpBuildError({
+    code: 'reaper-unavailable',
+    message: `The process that cleans up after servers could not be started at ${path}`,
+    input: path,
+    fix: 'Check that the state folder (MCP_BUILD_HOME) can be written. Nothing was started.',
+    cause: last,
+  });
+}
+
+function connect(path: string): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const connection = net.connect(path);
+    connection.once('error', reject);
+    connection.once('connect', () => {
+      connection.off('error', reject);
+      connection.on('error', () => undefined);
+      resolve(connection);
+    });
+  });
+}
+
+function ask(connection: net.Socket, message: unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => end(new Error('no answer')), ANSWER_TIMEOUT);
+    const onData = (data: Buffer) => (data.includes('"ok":true') ? end() : end(new Error('refused')));
+    const onClose = () => end(new Error('closed'));
+    const end = (error?: Error) => {
+      clearTimeout(timer);
+      connection.off('data', onData).off('close', onClose);
+      if (error) reject(error);
+      else resolve();
+    };
+    if (connection.destroyed) return end(new Error('closed'));
+    connection.on('data', onData).once('close', onClose);
+    connection.write(`${JSON.stringify(message)}\n`);
+  });
+}
+
+/** Through a shell that ends at once, so that the new process belongs to nobody's tree; in a session of its own; with none of the user's variables. */
+function start(socket: string, idle: number): void {
+  const own = fileURLToPath(import.meta.url);
+  const main = fileURLToPath(new URL(`./reaper-main${extname(own)}`, import.meta.url));
+  const child = spawn(
+    '/bin/sh',
+    ['-c', '"$@" </dev/null >/dev/null 2>&1 &', 'sh', process.execPath, ...FLAGS, main, socket, String(idle)],
+    { cwd: '/', detached: true, stdio: 'ignore', env: { PATH: '/usr/bin:/bin' } },
+  );
+  child.on('error', () => undefined);
+  child.unref();
+}
+
+/** The socket in the state folder, or in one of this user's in the system's temporary folder where that name is too long for a socket. */
+async function socketIn(folder: string): Promise<string> {
+  const uid = process.getuid?.() ?? 0;
+  const usual = join(folder, 'reaper.sock');
+  const key = createHash('sha256').update(folder).digest('hex').slice(0, 12);
+  const short = Buffer.byteLength(usual) <= NAME_LIMIT ? folder : join(tmpdir(), `mcp-build-${uid}-${key}`);
+  await mkdir(short, { recursive: true, mode: 0o700 });
+  const found = await stat(short);
+  if (found.uid !== uid) {
+    throw new McpBuildError({
+      code: 'reaper-unavailable',
+      message: `${short} belongs to another user`,
+      input: short,
+      fix: 'Set MCP_BUILD_HOME to a folder of your own.',
+    });
+  }
+  return join(short, 'reaper.sock');
+}

@@ -1,0 +1,185 @@
+import { McpBuildError } from '../errors/index.ts';
+import { bridge, type Streams } from './bridge.ts';
+import { hints } from './hints.ts';
+import type { Exit } from './runtime.ts';
+import { openSession, type Session, type SessionOptions } from './session.ts';
+import { STOP_SECONDS } from './spec.ts';
+
+export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+/** Signals to this process, as a thing to subscribe to. @returns what ends the subscription */
+export type Signals = (listener: (signal: StopSignal) => void) => () => void;
+
+export interface RunOptions extends SessionOptions {
+  readonly streams: Streams;
+  readonly signals?: Signals;
+  /** How long a server that has said nothing may ignore the end of its input, in milliseconds; 10,000 by default. */
+  readonly inputGrace?: number;
+}
+
+export interface RunResult {
+  /** The server's own; 128+n after signal n; 0 where it was stopped because its client was gone or it ignored the end of its input. */
+  readonly exitCode: number;
+  readonly reason: 'exited' | 'signal' | 'client-gone' | 'input-ended';
+}
+
+/** For the last bytes to arrive after a container has stopped, in milliseconds in which none came. */
+const DRAIN = 5_000;
+
+/**
+ * Runs one server between a client's stdin and stdout, as `npx` would, and leaves nothing behind.
+ * @throws McpBuildError see `openSession`; `docker-lost` when the daemon went away meanwhile
+ */
+export async function runContainer(options: RunOptions): Promise<RunResult> {
+  const early = new AbortController();
+  let caught: StopSignal | undefined;
+  let onSignal = (signal: StopSignal) => {
+    caught ??= signal;
+    early.abort();
+  };
+  const unsubscribe = options.signals?.((signal) => onSignal(signal)) ?? (() => undefined);
+  const signal = options.signal ? AbortSignal.any([options.signal, early.signal]) : early.signal;
+  try {
+    const session = await openSession({ ...options, signal });
+    let result: RunResult;
+    let outOfMemory = false;
+    try {
+      result = await drive(session, options, signal, caught, (listener) => {
+        onSignal = listener;
+      });
+    } finally {
+      ({ outOfMemory } = await session.close());
+    }
+    if (outOfMemory) options.say('the server used more memory than it may and was killed; give it more with --memory');
+    return result;
+  } catch (error) {
+    if (caught && signal.aborted && !(error instanceof McpBuildError)) {
+      return { exitCode: codeOf(caught), reason: 'signal' };
+    }
+    throw error;
+  } finally {
+    unsubscribe();
+  }
+}
+
+async function drive(
+  session: Session,
+  options: RunOptions,
+  signal: AbortSignal,
+  caught: StopSignal | undefined,
+  onSignals: (listener: (signal: StopSignal) => void) => void,
+): Promise<RunResult> {
+  let reason: RunResult['reason'] = 'exited';
+  let killTimer: NodeJS.Timeout | undefined;
+  let inputTimer: NodeJS.Timeout | undefined;
+  let lastOutput = Date.now();
+
+  const stop = (why: RunResult['reason'], first: NodeJS.Signals) => {
+    if (reason === 'exited') reason = why;
+    // Asked a second time: at once.
+    const name = killTimer ? 'SIGKILL' : first;
+    killTimer ??= setTimeout(() => void session.kill('SIGKILL').catch(() => undefined), STOP_SECONDS * 1000);
+    session.kill(name).catch(() => undefined);
+  };
+  onSignals((name) => stop('signal', name));
+  const onAbort = () => stop('signal', 'SIGTERM');
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (caught) stop('signal', caught);
+  else if (signal.aborted) onAbort();
+
+  const { streams, inputGrace: grace = 10_000 } = options;
+  const waitForSilence = () => {
+    // A client that is slow to read keeps the server from saying more.
+    if (streams.stdout.writableNeedDrain) lastOutput = Date.now();
+    const left = lastOutput + grace - Date.now();
+    if (left > 0) inputTimer = setTimeout(waitForSilence, left);
+    else stop('input-ended', 'SIGTERM');
+  };
+  const seen = hints(contextOf(options), options.say);
+  const ended = bridge(session.socket, streams, {
+    onInputEnd() {
+      lastOutput = Date.now();
+      waitForSilence();
+    },
+    onOutput() {
+      lastOutput = Date.now();
+    },
+    onClientGone: () => stop('client-gone', 'SIGTERM'),
+    onStderr(bytes) {
+      seen.see(bytes);
+      return bytes;
+    },
+  });
+  // The container's end decides; a stream that broke before it is a daemon that went away.
+  ended.catch(() => undefined);
+  try {
+    const exit = await session.exited;
+    await drained(ended, () => (streams.stdout.writableNeedDrain ? Date.now() : lastOutput));
+    seen.end(reason === 'exited' ? exit.code : 0);
+    return { exitCode: exitCode(exit, reason), reason };
+  } catch (cause) {
+    throw lost(session.container, cause);
+  } finally {
+    clearTimeout(killTimer);
+    clearTimeout(inputTimer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** A slow client may take as long as it likes for what was said before the end; a stream that never ends may not. */
+async function drained(ended: Promise<void>, lastOutput: () => number): Promise<void> {
+  const begun = Date.now();
+  const done = ended.then(
+    () => true,
+    () => true,
+  );
+  for (;;) {
+    const left = Math.max(begun, lastOutput()) + DRAIN - Date.now();
+    if (left <= 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<false>((resolve) => {
+      timer = setTimeout(resolve, left, false);
+    });
+    const over = await Promise.race([done, timeout]);
+    clearTimeout(timer);
+    if (over) return;
+  }
+}
+
+function exitCode(exit: Exit, reason: RunResult['reason']): number {
+  if (reason === 'client-gone' || reason === 'input-ended') return 0;
+  return exit.code;
+}
+
+function codeOf(signal: StopSignal): number {
+  return 128 + { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }[signal];
+}
+
+function contextOf({ permissions }: RunOptions) {
+  const { network } = permissions;
+  return {
+    network: typeof network === 'string' ? network : ('hosts' as const),
+    environment: permissions.environment,
+    writable: permissions.volumes.filter(({ mode }) => mode === 'rw').map(({ path }) => path),
+  };
+}
+
+function lost(container: string, cause: unknown): McpBuildError {
+  return new McpBuildError({
+    code: 'docker-lost',
+    message: 'The Docker daemon went away while the server ran',
+    input: container,
+    fix: 'Start Docker again, and then the server. The container is removed as soon as the daemon is back.',
+    cause,
+  });
+}
+
+/** The signals of this process that a client or a terminal sends. While it is subscribed to, none of them ends the process by itself. */
+export const processSignals: Signals = (listener) => {
+  const names: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  const handlers = names.map((name) => [name, () => listener(name)] as const);
+  for (const [name, handler] of handlers) process.on(name, handler);
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler);
+  };
+};

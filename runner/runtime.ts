@@ -1,0 +1,63 @@
+import type { Duplex } from 'node:stream';
+import type { Digest } from '../digest/index.ts';
+import type { Store } from '../registry/index.ts';
+import type { DaemonFacts, Inspect } from './compare.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { RunImage } from './image.ts';
+import type { ContainerSpec } from './spec.ts';
+
+/** What `list` knows of a container. */
+export interface Listed {
+  readonly id: string;
+  readonly name: string;
+  /** `created`, `running`, `exited`, … */
+  readonly state: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Seconds since the epoch. */
+  readonly created: number;
+}
+
+export interface Exit {
+  readonly code: number;
+  /** Why the daemon could not run it to its end, where it says so. */
+  readonly error?: string;
+}
+
+export interface Usage {
+  /** Bytes in use, and the limit. */
+  readonly memory: number;
+  readonly memoryLimit: number;
+  /** Nanoseconds of processor time since the start. */
+  readonly cpu: number;
+  readonly pids: number;
+}
+
+/** A container engine, as far as a run needs one. Containers are named by the name that was given at `create`, or by id. */
+export interface Runtime {
+  readonly endpoint: Endpoint;
+  /** @throws McpBuildError `docker-unavailable` */
+  facts(): Promise<DaemonFacts>;
+  /**
+   * Gives the engine an image, with only the layers it lacks, and says what it calls it.
+   * @throws McpBuildError `image-mismatch` when what it then has is not this image, `docker-failed`
+   */
+  load(store: Store, image: RunImage, tag: string, signal?: AbortSignal): Promise<Digest>;
+  create(name: string, spec: ContainerSpec): Promise<string>;
+  /** @throws McpBuildError `container-missing` */
+  inspect(name: string): Promise<Inspect>;
+  /** Its streams, raw: frames of stdout and stderr out, stdin in. Before `start`, or output is lost. */
+  attach(name: string): Promise<Duplex>;
+  /** Settles when it has next stopped. To be asked before `start`. */
+  wait(name: string, signal: AbortSignal): Promise<Exit>;
+  /** @throws McpBuildError `start-failed` */
+  start(name: string): Promise<void>;
+  /** A container that isn't running, or is gone, is no error. */
+  kill(name: string, signal: NodeJS.Signals): Promise<void>;
+  /** Stops and removes it with its anonymous volumes. One that is gone is no error. */
+  remove(name: string): Promise<void>;
+  /** Containers that carry every one of these labels, running or not. */
+  list(labels: Readonly<Record<string, string>>): Promise<readonly Listed[]>;
+  usage(name: string): Promise<Usage>;
+  /** A bridge on which containers don't see each other; made where it isn't there. @returns its name */
+  openNetwork(): Promise<string>;
+}
