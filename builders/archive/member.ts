@@ -14,6 +14,8 @@ export interface FileMember extends Named {
    * member is asked for. What isn't consumed by then is skipped.
    */
   readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  /** A member of this path was given before; only where the reader was asked for such. */
+  readonly repeated?: true;
 }
 
 export interface DirectoryMember extends Named {
@@ -32,5 +34,5 @@ export interface HardlinkMember extends Named {
   readonly target: string;
 }
 
-/** One member of an archive. Paths are unique, and nothing lies below a file or a link. */
+/** One member of an archive. Paths are unique (but for `repeated` ones), and nothing lies below a file or a link. */
 export type Member = FileMember | DirectoryMember | SymlinkMember | HardlinkMember;

@@ -13,6 +13,11 @@ const ZEROS = Buffer.alloc(64 * 1024);
 export interface TarOptions extends ReadOptions {
   /** `package` (default): nothing points outside. `system`: as distributions ship it, with absolute symlinks and backslashes in unit names. */
   readonly kind?: 'package' | 'system';
+  /**
+   * What becomes of a file that is there a second time. `refused` (default), or `given` once more and marked, for a reader that compares
+   * the two: some packers list a file as `./a` and as `a`.
+   */
+  readonly repeats?: 'refused' | 'given';
 }
 
 /**
@@ -25,14 +30,13 @@ export async function* readTar(
   options: TarOptions,
 ): AsyncGenerator<Member> {
   const subject = subjectOf(options);
-  const system = options.kind === 'system';
   const feed = new Feed(chunks);
   const tree = new Tree();
   try {
     for (;;) {
       const header = await nextHeader(feed, subject);
       if (header === undefined) break;
-      const member = classify(header, tree, subject, system);
+      const member = classify(header, tree, subject, options);
       if (member === undefined) continue;
       if (member.type !== 'file') {
         yield member;
@@ -123,7 +127,8 @@ function terminated(bytes: Uint8Array, subject: Subject): string {
 type Classified = Exclude<Member, { type: 'file' }> | Omit<FileMember, 'content'>;
 
 /** What kind of member it is; undefined for one that adds nothing (the root, a directory named again). */
-function classify(header: Full, tree: Tree, subject: Subject, system: boolean): Classified | undefined {
+function classify(header: Full, tree: Tree, subject: Subject, options: TarOptions): Classified | undefined {
+  const system = options.kind === 'system';
   const { name, mode, size, linkname } = header;
   const path = pathOf(name, subject, system ? 'kept' : 'refused');
   // Before POSIX a directory was a file whose name ends in a slash, and some readers still go by that.
@@ -133,6 +138,9 @@ function classify(header: Full, tree: Tree, subject: Subject, system: boolean): 
     case '7':
       if (path === '') throw unsafe(subject, 'is a file in place of the root', name);
       if (size > subject.limits.fileBytes) throw beyond(subject, 'fileBytes', size, name);
+      if (options.repeats === 'given' && tree.kindOf(path) === 'file') {
+        return { type: 'file', path, mode, size, repeated: true };
+      }
       placeMember(tree, path, 'file', subject);
       return { type: 'file', path, mode, size };
     case '5':
