@@ -1,15 +1,24 @@
-import type { Adapter } from '../adapter.ts';
+import type { Adapter, FetchOptions } from '../adapter.ts';
+import type { NpmArtifact } from '../lock.ts';
 import { bake } from './bake.ts';
-import { fetchTarball } from './fetch.ts';
-import { resolve } from './resolve.ts';
 
-/** npm servers: resolved as npm does, fetched from the user's registries, unpacked without running anything. docs/npm.md */
+/**
+ * npm servers: resolved as npm does, fetched from the user's registries, unpacked without running anything (docs/npm.md). npm's
+ * libraries take a third of a second to load, so each is loaded by the first call that needs it.
+ */
 export const npm = {
   ecosystem: 'npm',
   base: 'node24',
-  resolve,
-  fetch: (artifact, options) => fetchTarball(artifact, options),
+  resolve: async (source, platforms, options) => (await import('./resolve.ts')).resolve(source, platforms, options),
+  fetch,
   bake,
 } as const satisfies Adapter;
 
-export { resolveNodeRuntime } from './node-runtime.ts';
+async function* fetch(artifact: NpmArtifact, options: FetchOptions): AsyncGenerator<Uint8Array> {
+  const { fetchTarball } = await import('./fetch.ts');
+  yield* fetchTarball(artifact, options);
+}
+
+/** See node-runtime.ts. */
+export const resolveNodeRuntime: typeof import('./node-runtime.ts').resolveNodeRuntime = async (...parameters) =>
+  (await import('./node-runtime.ts')).resolveNodeRuntime(...parameters);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { McpBuildError } from '../../errors/index.ts';
 import { readTarGz } from '../archive/index.ts';
 import { isBundle, MANIFEST_LIMIT, matchManifest, type PackageManifest, parseManifest } from './manifest.ts';
@@ -34,43 +35,74 @@ export interface Tarball {
 const KEPT = 16 * 1024 * 1024;
 
 /**
- * Reads a package and checks that it is the one its lock names.
+ * Reads a package and checks that it is the one its lock names. A file may be there twice if both are the same bytes (packers list
+ * `./main.js` and `main.js`): readers that take the first and those that take the last then agree.
  * @throws McpBuildError `manifest-mismatch`, `archive-unsafe`, `archive-invalid`; whatever `open` throws
  */
 export async function readPackage(tarball: Tarball): Promise<PackageContents> {
-  const paths = new Set<string>();
+  const executable = new Map<string, boolean>();
   const manifests = new Map<string, PackageManifest>();
-  let kept: PackageFile[] | undefined = [];
+  const repeats = new Set<string>();
+  let kept: Map<string, Kept> | undefined = new Map();
   let size = 0;
   for await (const file of unpack(tarball)) {
-    if (paths.has(file.path)) throw unsafe(tarball, `holds ${oneLine(file.path)} twice`);
-    paths.add(file.path);
+    const { path } = file;
+    const folder = manifestFolder(path);
+    const again = executable.has(path);
+    executable.set(path, file.executable);
     size += file.size;
-    const folder = manifestFolder(file.path);
     if (size > KEPT) kept = undefined;
-    if (!kept && folder === undefined) continue;
-    const whole = folder !== undefined && file.size > MANIFEST_LIMIT ? undefined : await copyOf(file);
-    if (folder !== undefined && whole) {
+    const whole = kept || (folder !== undefined && file.size <= MANIFEST_LIMIT) ? await copyOf(file) : undefined;
+    if (folder !== undefined && whole && !again) {
       const manifest = parseManifest(whole);
       if (manifest) manifests.set(folder, manifest);
     }
-    if (kept && whole) kept.push({ ...file, content: whole });
-    else kept = undefined;
+    const first = kept?.get(path);
+    if (!again && whole) kept?.set(path, { path, size: file.size, content: whole });
+    else if (again && !(first && whole && Buffer.compare(first.content, whole) === 0)) {
+      if (first) throw contradictory(tarball, path);
+      repeats.add(path);
+    }
   }
+  await compareRepeats(tarball, repeats);
   const manifest = matchManifest(manifests.get(''), tarball);
   manifests.delete('');
-  const shadowed = [...paths].some((path) => path.endsWith('.gitignore')) ? paths : undefined;
+  const names = unpackedNames(executable.keys());
+  const restore = (file: PackageFile): PackageFile | undefined => {
+    const path = names.get(file.path);
+    return path === undefined ? undefined : { ...file, path, executable: executable.get(file.path) ?? false };
+  };
   return {
     manifest,
     bundled: isBundle(manifest) ? manifests : new Map(),
-    paths: new Set([...paths].map((path) => unpackedName(path, shadowed)).filter((path) => path !== undefined)),
-    files: () => (kept ? renamed(kept, shadowed) : renamedAsync(unpack(tarball), shadowed)),
+    paths: new Set(names.values()),
+    files: () => (kept ? fromMemory(kept.values(), restore) : fromTarball(tarball, restore)),
   };
+}
+
+type Kept = Pick<PackageFile, 'path' | 'size'> & { readonly content: Uint8Array };
+type Restore = (file: PackageFile) => PackageFile | undefined;
+
+function* fromMemory(files: Iterable<Kept>, restore: Restore): Generator<PackageFile> {
+  for (const kept of files) {
+    const file = restore({ ...kept, executable: false });
+    if (file) yield file;
+  }
+}
+
+async function* fromTarball(tarball: Tarball, restore: Restore): AsyncGenerator<PackageFile> {
+  const given = new Set<string>();
+  for await (const unpacked of unpack(tarball)) {
+    const file = given.has(unpacked.path) ? undefined : restore(unpacked);
+    given.add(unpacked.path);
+    if (file) yield file;
+  }
 }
 
 /** npm's own rules: the first path segment goes, links are dropped. */
 async function* unpack(tarball: Tarball): AsyncGenerator<PackageFile> {
-  for await (const member of readTarGz(tarball.open(), { name: `${tarball.name}@${tarball.version}` })) {
+  const options = { name: `${tarball.name}@${tarball.version}`, repeats: 'given' } as const;
+  for await (const member of readTarGz(tarball.open(), options)) {
     // Links are never unpacked, so nothing is ever written or read through one.
     if (member.type !== 'file') continue;
     const slash = member.path.indexOf('/');
@@ -84,6 +116,20 @@ async function* unpack(tarball: Tarball): AsyncGenerator<PackageFile> {
   }
 }
 
+/** Files of a package too large to keep are compared by their hashes, in another reading. */
+async function compareRepeats(tarball: Tarball, repeats: ReadonlySet<string>): Promise<void> {
+  if (repeats.size === 0) return;
+  const hashes = new Map<string, string>();
+  for await (const { path, content } of unpack(tarball)) {
+    if (!repeats.has(path)) continue;
+    const hash = createHash('sha256');
+    for await (const chunk of content instanceof Uint8Array ? [content] : content) hash.update(chunk);
+    const found = hash.digest('hex');
+    if ((hashes.get(path) ?? found) !== found) throw contradictory(tarball, path);
+    hashes.set(path, found);
+  }
+}
+
 /** `''` for the package's own package.json, `node_modules/a` for one it bundles, undefined for other files. */
 function manifestFolder(path: string): string | undefined {
   if (path === 'package.json') return '';
@@ -92,25 +138,16 @@ function manifestFolder(path: string): string | undefined {
   return isLocation(folder) ? folder : undefined;
 }
 
-/** npm unpacks a `.gitignore` as `.npmignore`, unless there is one. Undefined: it isn't unpacked. */
-function unpackedName(path: string, all: ReadonlySet<string> | undefined): string | undefined {
-  if (!all || (path !== '.gitignore' && !path.endsWith('/.gitignore'))) return path;
-  const name = path.replace(/\.gitignore$/, '.npmignore');
-  return all.has(name) ? undefined : name;
-}
-
-function* renamed(files: readonly PackageFile[], all: ReadonlySet<string> | undefined): Generator<PackageFile> {
-  for (const file of files) {
-    const path = unpackedName(file.path, all);
-    if (path !== undefined) yield path === file.path ? file : { ...file, path };
+/** Name in the tarball to name on disk: npm unpacks a `.gitignore` as `.npmignore`, or not at all where there is one. */
+function unpackedNames(paths: Iterable<string>): ReadonlyMap<string, string> {
+  const all = new Set(paths);
+  const names = new Map<string, string>();
+  for (const path of all) {
+    const ignore = path === '.gitignore' || path.endsWith('/.gitignore');
+    const name = ignore ? path.replace(/\.gitignore$/, '.npmignore') : path;
+    if (!ignore || !all.has(name)) names.set(path, name);
   }
-}
-
-async function* renamedAsync(
-  files: AsyncIterable<PackageFile>,
-  all: ReadonlySet<string> | undefined,
-): AsyncGenerator<PackageFile> {
-  for await (const file of files) yield* renamed([file], all);
+  return names;
 }
 
 /** The reader reuses its buffers, so what is kept is copied. */
@@ -119,6 +156,10 @@ async function copyOf(file: PackageFile): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of file.content) chunks.push(Uint8Array.from(chunk));
   return Buffer.concat(chunks);
+}
+
+function contradictory(tarball: Tarball, path: string): McpBuildError {
+  return unsafe(tarball, `holds ${oneLine(path)} twice, with different contents`);
 }
 
 function unsafe(tarball: Tarball, what: string): McpBuildError {
