@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe } from 'vitest';
 
@@ -35,9 +35,14 @@ export function describeWith(needs: readonly Need[], name: string, tests: () => 
 }
 
 function isThere(need: Need): boolean {
-  if (need === 'docker') return process.env.DOCKER_HOST !== undefined || existsSync('/var/run/docker.sock');
+  if (need === 'docker') return dockerIsThere();
   if (need === 'root') return process.getuid?.() === 0;
   return commandPath(need) !== undefined;
+}
+
+/** One that run.ts found or started; by hand, one that `testDocker` can start. */
+function dockerIsThere(): boolean {
+  return Boolean(process.env.DOCKER_HOST) || (process.getuid?.() === 0 && commandPath('dockerd') !== undefined);
 }
 
 /** Where a command is found: PATH first, then what provision.sh installed, so that a test file run by hand finds it too. */

@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { constants, tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { toolCache } from '../e2e/harness/needs.ts';
+import { root } from '../e2e/harness/tree.ts';
+import type { Count } from './reporter.ts';
+
+const MODES = ['start', 'test', 'bench', 'soak'] as const;
+type Mode = (typeof MODES)[number];
+
+const PROJECTS: Readonly<Record<Exclude<Mode, 'start'>, readonly string[]>> = {
+  test: ['unit', 'e2e'],
+  bench: ['bench'],
+  soak: ['soak'],
+};
+
+/** The child that runs now, for signals that come to us alone. */
+let running: ReturnType<typeof spawn> | undefined;
+let interrupted: NodeJS.Signals | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    interrupted = signal;
+    running?.kill(signal);
+  });
+}
+
+const mode = MODES.find((name) => name === process.argv[2]);
+if (mode === undefined) {
+  process.stderr.write(`usage: run.ts ${MODES.join('|')} [filters and options of vitest]\n`);
+  process.exit(2);
+}
+process.exitCode = await main(mode, process.argv.slice(3));
+
+async function main(what: Mode, args: readonly string[]): Promise<number> {
+  const cache = toolCache();
+  mkdirSync(cache, { recursive: true });
+  const environment: Record<string, string | undefined> = {
+    ...process.env,
+    MCP_BUILD_TEST_CACHE: cache,
+    PATH: [
+      dirname(process.execPath),
+      join(root, 'node_modules/.bin'),
+      join(cache, 'bin'),
+      process.env.PATH ?? '',
+      '/usr/sbin',
+      '/sbin',
+    ].join(delimiter),
+  };
+  const docker = await findDocker();
+  if (docker.host !== undefined) environment.DOCKER_HOST = docker.host;
+  try {
+    if (what === 'start') return await run(process.execPath, ['cli/main.ts', 'demo', ...args], environment);
+    return await runTests(PROJECTS[what], args, environment);
+  } finally {
+    await docker.stop();
+  }
+}
+
+/** Runs each project's tests and ends with the counted line, always alone and last. */
+async function runTests(
+  projects: readonly string[],
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'mcp-build-count-'));
+  let passed = 0;
+  let failed = 0;
+  let skipped = 0;
+  let ok = true;
+  const reasons = new Map<string, number>();
+  try {
+    for (const project of projects) {
+      if (interrupted) break;
+      const file = join(folder, `${project}.json`);
+      const vitest = [
+        'run',
+        '--project',
+        project,
+        '--passWithNoTests',
+        '--reporter=default',
+        '--reporter=./test/provision/reporter.ts',
+      ];
+      const code = await run(process.execPath, ['node_modules/vitest/vitest.mjs', ...vitest, ...args], {
+        ...environment,
+        MCP_BUILD_TEST_COUNT: file,
+      });
+      const count = readCount(file);
+      passed += count.passed;
+      // A run that failed without a failing test (it was killed, or its configuration is wrong) still is a failure.
+      failed += code === 0 ? count.failed : Math.max(1, count.failed);
+      skipped += count.skipped;
+      ok &&= code === 0;
+      for (const [reason, number] of Object.entries(count.reasons))
+        reasons.set(reason, (reasons.get(reason) ?? 0) + number);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  for (const [reason, number] of reasons) console.log(`skipped ${number}: ${reason}`);
+  if (passed + failed + skipped === 0) console.log(`no test matches ${args.join(' ') || projects.join(', ')}`);
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  if (interrupted) return 128 + constants.signals[interrupted];
+  return ok && failed === 0 && passed > 0 ? 0 : 1;
+}
+
+function readCount(file: string): Count {
+  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, reasons: {} };
+  return JSON.parse(readFileSync(file, 'utf8')) as Count;
+}
+
+function run(command: string, args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  return new Promise((resolve, reject) => {
+    running = spawn(command, args, { cwd: root, env: environment, stdio: 'inherit' });
+    running.once('error', reject);
+    running.once('close', (code, signal) => {
+      running = undefined;
+      resolve(code ?? 128 + (signal ? constants.signals[signal] : 0));
+    });
+  });
+}
+
+/** The daemon that is there, else one of our own where root can start it, else none, with the reason on stderr. */
+async function findDocker(): Promise<{ readonly host?: string; stop(): Promise<void> }> {
+  const none = { stop: async () => undefined };
+  const given = process.env.DOCKER_HOST;
+  if (given) return { host: given, ...none };
+  const socket = '/var/run/docker.sock';
+  if (await answers(socket)) return { host: `unix://${socket}`, ...none };
+  try {
+    const { startDockerd } = await import('../e2e/dockerd.ts');
+    return await startDockerd();
+  } catch (error) {
+    process.stderr.write(`No Docker: ${error instanceof Error ? error.message : String(error)}\n`);
+    return none;
+  }
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = http.get({ socketPath, path: '/_ping', timeout: 3_000 }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}
