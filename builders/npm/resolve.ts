@@ -133,7 +133,7 @@ async function resolutionOf({
   flat,
 }: Resolved): Promise<Resolution> {
   const [first] = views;
-  const times = await timesOf(first.root, packuments);
+  const times = await timesOf(views, packuments);
   const layers: Partial<Record<Platform, readonly LayerLock[]>> = {};
   let server: NpmArtifact | undefined;
   for (const { platform, taken } of views) {
@@ -175,12 +175,16 @@ function layersOf(
   ];
 }
 
-async function timesOf(root: ArboristNode, packuments: Packuments): Promise<ReadonlyMap<string, string>> {
+/** Upload times by `name@version`: Arborist has them on what it just resolved, the registry's documents for what it read from a lock. */
+async function timesOf(views: Views, packuments: Packuments): Promise<ReadonlyMap<string, string>> {
   const times = new Map<string, string>();
-  for (const node of root.inventory.values()) {
-    if (node.isRoot || node.inBundle || node.inert) continue;
-    const time =
-      instant(node.package._time) ?? instant((await packuments.of(node.packageName ?? node.name)).time[node.version]);
+  for (const node of views[0].root.inventory.values()) {
+    const time = instant(node.package._time);
+    if (time !== undefined) times.set(nameOf(node), time);
+  }
+  for (const node of views.flatMap(({ taken }) => taken)) {
+    if (node.inBundle || times.has(nameOf(node))) continue;
+    const time = instant((await packuments.of(node.packageName ?? node.name)).time[node.version]);
     if (time !== undefined) times.set(nameOf(node), time);
   }
   return times;
