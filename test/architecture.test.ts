@@ -78,15 +78,15 @@ function isDoor(target: string): boolean {
   return /^[\w-]+\/index\.ts$/.test(target) || /^builders\/[\w-]+\/index\.ts$/.test(target);
 }
 
-/** An ecosystem is one folder of builders/: none knows another, and each shows only its index. */
+/** The parts of builders/ show each other only their index; no ecosystem knows another one, nor the base that images stand on. */
 function withinFolder(file: string, target: string): string | undefined {
   const [folder, mine, ...rest] = file.split('/');
   const [, theirs, ...inside] = target.split('/');
-  if (folder !== 'builders' || inside.length === 0 || (rest.length > 0 && mine === theirs)) return undefined;
+  // A module right in builders/ belongs to the folder as a whole: it may look into its parts.
+  if (folder !== 'builders' || rest.length === 0 || inside.length === 0 || mine === theirs) return undefined;
   if (inside.join('/') !== 'index.ts') return `${file} imports ${target} past builders/${theirs}/index.ts`;
-  const ecosystems = ['npm', 'pypi', 'debian'];
-  if (rest.length > 0 && ecosystems.includes(mine ?? '') && ecosystems.includes(theirs ?? '')) {
-    return `${file} may not import another ecosystem, ${theirs}`;
+  if (['npm', 'pypi'].includes(mine ?? '') && ['npm', 'pypi', 'debian'].includes(theirs ?? '')) {
+    return `${file} may not import builders/${theirs}/`;
   }
   return undefined;
 }
@@ -139,6 +139,7 @@ describe('who may import whom', () => {
     ['builders/image.ts', '../registry/store.ts'],
     ['builders/npm/index.ts', '../pypi/index.ts'],
     ['builders/npm/index.ts', '../archive/tar.ts'],
+    ['builders/npm/index.ts', '../debian/index.ts'],
     ['registry/layout.ts', '../builders/index.ts'],
     ['cli/run.ts', '../runner/spec.ts'],
     ['cli/lock.ts', '../builders/npm/resolve.ts'],
@@ -155,6 +156,8 @@ describe('who may import whom', () => {
     ['builders/npm/resolve.ts', '../adapter.ts'],
     ['builders/npm/resolve.ts', '../../errors/index.ts'],
     ['builders/index.ts', './npm/index.ts'],
+    ['builders/layer.ts', './archive/paths.ts'],
+    ['builders/debian/update.ts', '../npm/index.ts'],
     ['cli/run.ts', '../runner/index.ts'],
     ['cli/lock.ts', '../builders/npm/index.ts'],
     ['trust/keys.ts', 'node:fs'],

@@ -73,12 +73,13 @@ export function childEnvironment(extra: CliOptions['env'] = {}): Record<string, 
   return environment;
 }
 
-export interface Workplace extends AsyncDisposable {
+export interface Workplace {
   /** An empty working directory. */
   readonly cwd: string;
   /** MCP_BUILD_HOME, fresh. */
   readonly home: string;
   readonly env: Readonly<Record<string, string>>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
