@@ -5,8 +5,8 @@ import { constants, crc32, deflateRaw, deflateRawSync } from 'node:zlib';
 export const CHUNK = 1024 * 1024;
 const LEVEL = 6;
 const MEMORY = 8;
-/** Chunks being deflated at a time: the cores of a small machine, and one that waits. One of the pool's four threads stays free for files. */
-const IN_FLIGHT = 3;
+/** Chunks being deflated at a time: as many as the pool has threads. Fewer leave them idle while this thread reads and hashes. */
+const IN_FLIGHT = 4;
 
 /** ID1 ID2, deflate, no flags, no time, no extra flags, no operating system (RFC 1952, 2.3.1). */
 const HEADER = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
@@ -69,8 +69,9 @@ function options(last: boolean) {
     strategy: constants.Z_DEFAULT_STRATEGY,
     // A chunk ends on a byte, so that the next can follow; the last one ends the stream.
     finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
-    // How the output is collected, which doesn't change it.
-    chunkSize: CHUNK / 2,
+    // Room for all of it, even where nothing compresses: an output buffer that fills up to its last byte makes zlib flush again,
+    // with bytes that a larger one would not have.
+    chunkSize: CHUNK + 64 * 1024,
   };
 }
 
