@@ -4,7 +4,7 @@ import { openLayout } from '../registry/index.ts';
 import { buildLock } from './line/build.ts';
 import { lockFolderOf, readLockFolder, writeOutputs } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
-import { parseOutput, writeOutput } from './line/output.ts';
+import { type Output, parseOutput, writeOutput } from './line/output.ts';
 import { stateLock } from './line/source.ts';
 import { examples, jsonOption, platformOption, usage } from './options.ts';
 import { bytes, table, terminal } from './terminal.ts';
@@ -13,7 +13,7 @@ interface Options {
   readonly platform?: readonly Platform[];
   readonly locked?: boolean;
   readonly layerCache: boolean;
-  readonly output?: string;
+  readonly output?: Output;
   readonly json?: boolean;
 }
 
@@ -29,7 +29,7 @@ export function buildCommand(): Command {
     .option('--no-layer-cache', 'make the layers of the server anew')
     .addOption(
       new Option('--output <where>', 'oci:DIR, docker-archive:FILE or docker, beside the store').argParser((value) =>
-        usage(() => (parseOutput(value), value)),
+        usage(() => parseOutput(value)),
       ),
     )
     .addOption(jsonOption())
@@ -63,8 +63,7 @@ export function buildCommand(): Command {
         progress: out.progress,
       });
       await writeOutputs(folder, built.lock);
-      if (options.output)
-        await writeOutput(parseOutput(options.output), { built, store, environment, progress: out.progress });
+      if (options.output) await writeOutput(options.output, { built, store, environment, progress: out.progress });
       const manifests = Object.fromEntries(built.images.map(({ platform, manifest }) => [platform, manifest.digest]));
       const seconds = Math.round(performance.now() - started) / 1000;
       await out.result(

@@ -7,9 +7,11 @@ export { imageVariable, type RunImage, readImage } from './image.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
 export {
   askOffer,
+  canonicalJson,
   GENERATIONS,
   type Generation,
   type Item,
+  mergeOffers,
   OFFER_LIMITS,
   type Offer,
   type OfferLimits,

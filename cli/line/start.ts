@@ -1,0 +1,185 @@
+import { homedir } from 'node:os';
+import { hostPlatform, looksLikeSource, type Platform } from '../../builders/index.ts';
+import { isFault, McpBuildError } from '../../errors/index.ts';
+import { withFileLock } from '../../files/index.ts';
+import { type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
+import { dockerRuntime, type Limits, type Permissions, reaper, type SessionOptions } from '../../runner/index.ts';
+import { keySigner, signImage } from '../../trust/index.ts';
+import { buildLock } from './build.ts';
+import { readLockFolder, writeOutputs } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+import { findImage } from './image.ts';
+import { machineKey, ownKeys, type TrustedKey } from './keys.ts';
+import { stateLock } from './source.ts';
+import { requirePass, verifyImage } from './verify.ts';
+
+export interface Verified {
+  readonly store: Store;
+  readonly image: Descriptor;
+  readonly server: { readonly name: string; readonly version?: string };
+}
+
+export interface VerifiedOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly keys?: readonly TrustedKey[];
+  readonly progress: (line: string) => void;
+  readonly say: (line: string) => void;
+}
+
+/** A name, image or source as an image that has just been verified for this machine's platform. @throws McpBuildError what the verdict says */
+export async function verifiedImage(target: string, options: VerifiedOptions): Promise<Verified> {
+  const found = looksLikeSource(target) ? await fromSource(target, options) : await fromReference(target, options);
+  return found;
+}
+
+async function fromReference(target: string, options: VerifiedOptions): Promise<Verified> {
+  const { store, image } = await findImage(target, options.home);
+  await check(store, image, target, options);
+  return { store, image, server: { name: target.split(/[:@]/)[0] ?? target } };
+}
+
+/** Locked, built and signed on first use, then only verified. The lock and its signature are this machine's own. */
+async function fromSource(target: string, options: VerifiedOptions): Promise<Verified> {
+  const { home, environment, progress, say } = options;
+  const folder = await stateLock(target, {
+    home,
+    environment,
+    progress,
+    onLocked: (version, packages, scripts) => {
+      say(`first use of ${target}: locked ${version} with ${packages} packages; it stays that until it is updated`);
+      for (const script of scripts) say(`${script} has an install script; it never runs`);
+    },
+  });
+  const store = await openLayout(home.store);
+  const { lock } = await readLockFolder(folder);
+  const server = { name: lock.name, version: lock.source.version };
+  const known = await present(store, lock.index);
+  if (known && (await signed(store, known, target, options))) return { store, image: known, server };
+  const image = await withFileLock(`${folder}.build.lock`, async () => {
+    const built = await buildLock(lock, {
+      platforms: Object.keys(lock.platforms) as Platform[],
+      home,
+      environment,
+      workspace: undefined,
+      store,
+      locked: true,
+      progress,
+    });
+    const key = await machineKey(home, (path) =>
+      say(`made a key for this machine, ${path}: what it signs counts here only`),
+    );
+    await signImage(store, await store.resolve(built.index.digest), keySigner(key));
+    await writeOutputs(folder, built.lock);
+    return store.resolve(built.index.digest);
+  });
+  await check(store, image, target, options);
+  return { store, image, server };
+}
+
+/** An image without any signature is one whose first use was interrupted: it is built from its lock again before it is signed. Any other refusal stands. */
+async function signed(
+  store: LayoutStore,
+  image: Descriptor,
+  target: string,
+  options: VerifiedOptions,
+): Promise<boolean> {
+  try {
+    await check(store, image, target, options);
+    return true;
+  } catch (error) {
+    if (isFault(error, 'unsigned') || isFault(error, 'key-missing')) return false;
+    throw error;
+  }
+}
+
+async function check(store: Store, image: Descriptor, target: string, options: VerifiedOptions): Promise<void> {
+  const keys = options.keys ?? (await ownKeys(options.home));
+  if (keys.length === 0) {
+    throw new McpBuildError({
+      code: 'key-missing',
+      message: `There is no key that ${target} could be verified with`,
+      input: target,
+      fix: 'Name a public key with --key, or make your own with `mcp-build init` and sign the image with it.',
+      exit: 3,
+    });
+  }
+  const [os = 'linux', architecture = 'amd64'] = hostPlatform().split('/');
+  // Layers are hashed as they are handed to the daemon, which hashes what comes out of them again.
+  const verdict = await verifyImage(store, image, {
+    keys,
+    now: new Date(),
+    layers: false,
+    platforms: { os, architecture },
+  });
+  requirePass(verdict, target);
+}
+
+async function present(store: LayoutStore, digest: Descriptor['digest'] | undefined): Promise<Descriptor | undefined> {
+  if (digest === undefined) return undefined;
+  try {
+    return await store.resolve(digest);
+  } catch (error) {
+    if (isFault(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+export interface SessionInput {
+  readonly verified: Verified;
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly permissions: Permissions;
+  readonly values: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  readonly limits?: Limits;
+  readonly say: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What the runner needs to know to start a verified image on this machine. */
+export async function sessionOptions(input: SessionInput): Promise<SessionOptions> {
+  const { verified, home, environment, say } = input;
+  return {
+    runtime: await dockerRuntime(environment),
+    store: verified.store,
+    image: verified.image,
+    server: verified.server,
+    permissions: input.permissions,
+    args: input.args,
+    environment: input.values,
+    reaper: reaper({ folder: home.run, onTrouble: say }),
+    machine: {
+      home: homedir(),
+      state: home.root,
+      run: home.run,
+      environment,
+      uid: process.getuid?.(),
+      gid: process.getgid?.(),
+    },
+    say,
+    ...(input.limits ? { limits: input.limits } : {}),
+    ...(input.signal ? { signal: input.signal } : {}),
+  };
+}
+
+/** Reads `--env NAME`, which takes the value from the caller's environment, and `--env NAME=value`. @throws McpBuildError `environment-missing` */
+export function environmentValues(words: readonly string[], environment: Environment): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const word of words) {
+    const equals = word.indexOf('=');
+    const name = equals < 0 ? word : word.slice(0, equals);
+    const value = equals < 0 ? environment[name] : word.slice(equals + 1);
+    if (value === undefined) {
+      throw new McpBuildError({
+        code: 'environment-missing',
+        message: `The variable ${name} is not set`,
+        input: name,
+        fix: `Set it where mcp-build is started, or leave out --env ${name}.`,
+        exit: 2,
+      });
+    }
+    values[name] = value;
+  }
+  return values;
+}
