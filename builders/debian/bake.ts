@@ -96,7 +96,9 @@ async function* bakeMember(member: Member, owner: string, state: State): AsyncGe
 
 function* placed(entry: Entry, owner: string, tree: Tree): Generator<Entry> {
   if (entry.type !== 'directory') {
-    yield* tree.place(entry.path, entry.type, owner);
+    yield* entry.type === 'hardlink'
+      ? tree.link(entry.path, entry.target, owner)
+      : tree.place(entry.path, entry.type, owner);
     yield entry;
     return;
   }

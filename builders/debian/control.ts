@@ -6,7 +6,7 @@ export type Stanza = ReadonlyMap<string, string>;
 /** In characters. The longest stanza of Debian's own indexes has some 30,000. */
 const STANZA_LIMIT = 4 * 1024 * 1024;
 
-const FIELD = /^([!-9;-~]+):[ \t]*(.*)$/;
+const FIELD = /^(?![#-])([!-9;-~]+):[ \t]*(.*)$/;
 
 /**
  * Reads deb822 text (deb822(5)): paragraphs of `Name: value` lines, `#` comments where `comments` says so.

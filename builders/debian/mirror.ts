@@ -19,7 +19,7 @@ export interface Mirror {
 }
 
 export function withoutCredentials(url: string): string {
-  return url.replace(/^(https?:\/\/)[^/@]*@/, '$1');
+  return url.replace(/^(https?:\/\/)[^/]*@/, '$1');
 }
 
 /**

@@ -58,19 +58,24 @@ export function packageOf(stanza: Stanza, suite: string): Package {
   }
   const { data } = result;
   return {
-    name: data.package,
-    version: data.version,
-    architecture: data.architecture,
-    preDepends: stanza.get('pre-depends') ?? '',
-    depends: stanza.get('depends') ?? '',
-    provides: stanza.get('provides') ?? '',
-    conflicts: stanza.get('conflicts') ?? '',
-    breaks: stanza.get('breaks') ?? '',
-    file: data.filename,
+    name: owned(data.package),
+    version: owned(data.version),
+    architecture: owned(data.architecture),
+    preDepends: owned(stanza.get('pre-depends')),
+    depends: owned(stanza.get('depends')),
+    provides: owned(stanza.get('provides')),
+    conflicts: owned(stanza.get('conflicts')),
+    breaks: owned(stanza.get('breaks')),
+    file: owned(data.filename),
     size: Number(data.size),
     integrity: integrityFromHex('sha256', data.sha256),
     suite,
   };
+}
+
+/** V8 makes a part of a string a view that keeps the whole alive: without a copy, 70,000 packages hold on to all 57 MB of their index. */
+function owned(text: string | undefined): string {
+  return text ? Buffer.from(text, 'utf8').toString('utf8') : '';
 }
 
 /** The newest of each package over all suites, as apt would choose among suites of equal priority. */

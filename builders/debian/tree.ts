@@ -34,6 +34,14 @@ export class Tree {
     return parents;
   }
 
+  /** Claims a path for a second name of a file that is there. @throws McpBuildError `file-conflict` */
+  link(path: string, target: string, owner: string): DirectoryEntry[] {
+    const kind = this.#kinds.get(target);
+    if (kind !== 'file' && kind !== 'hardlink')
+      throw conflict(path, owner, `is a hard link to ${target}, which is left out`);
+    return this.place(path, 'hardlink', owner);
+  }
+
   /** Gives a folder and those above it, as far as they aren't there yet. @throws McpBuildError `file-conflict` */
   folder(path: string, owner: string): DirectoryEntry[] {
     return this.#parents(`${path}/.`, owner);
