@@ -55,7 +55,6 @@ export function runCommand(): Command {
       ),
     )
     .addOption(new Option('--cpus <number>', 'most processors').argParser(Number))
-    .passThroughOptions()
     .addHelpText(
       'after',
       examples(

@@ -27,7 +27,6 @@ export function testCommand(): Command {
       new Option('--env <NAME=value>', 'a dummy for a variable it requires; may be repeated').argParser(repeatable),
     )
     .addOption(jsonOption())
-    .passThroughOptions()
     .addHelpText(
       'after',
       examples(
