@@ -62,16 +62,19 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   });
   const verified: Verified = { store, image: descriptor(built.index), server: { name, version: lock.source.version } };
   const offers: Offer[] = [];
+  let refusal: unknown;
   for (const generation of GENERATIONS) {
     progress(`asking in MCP ${generation}`);
     try {
       offers.push(await ask(verified, generation, options));
     } catch (error) {
-      // A server of one generation is fine; what counts is that it speaks one.
-      if (offers.length === 0 && generation === GENERATIONS.at(-1)) throw error;
       if (!isFault(error, 'protocol-unsupported') && !isFault(error, 'not-mcp')) throw error;
+      // The first says more: most servers that fail don't get as far as their protocol.
+      refusal ??= error;
     }
   }
+  // A server of one generation is fine; what counts is that it speaks one.
+  if (offers.length === 0) throw refusal;
   const offer = mergeOffers(offers);
   const text = `${JSON.stringify(offer, null, 2)}\n`;
   const file = join(folder, 'tools.json');
