@@ -11,6 +11,25 @@ export interface Evidence {
   readonly platforms: readonly Descriptor[];
   readonly content: Content;
   readonly attestations: readonly Attestation[];
+  readonly asked?: Asked;
+  /** The newest build of this server that this machine has accepted; absent where it has accepted none. */
+  readonly accepted?: Accepted;
+}
+
+/** What the user wrote, and so what must be signed. */
+export interface Asked {
+  /** Name of the image, without tag and digest. */
+  readonly image?: string;
+  readonly source?: { readonly ecosystem: 'npm' | 'pypi'; readonly name: string };
+  /** Where one exact version was asked for. */
+  readonly version?: string;
+}
+
+/** One entry of the record against rollback. */
+export interface Accepted {
+  readonly version: string;
+  /** Creation time of the image, as its `server` predicate has it. */
+  readonly created: string;
 }
 
 export interface Content {

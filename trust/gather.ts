@@ -3,7 +3,7 @@ import { isFault, McpBuildError } from '../errors/index.ts';
 import { type Descriptor, isIndexType, parseManifest, readDocument, type Store } from '../registry/index.ts';
 import { BUNDLE_LIMIT, parseBundle } from './bundle.ts';
 import { type Platform, verifyContent } from './content.ts';
-import type { Attestation, Evidence, Said } from './evidence.ts';
+import type { Accepted, Asked, Attestation, Evidence, Said } from './evidence.ts';
 import { readStatement } from './statement.ts';
 
 /** Bundles read for one image, and their bytes together. Whoever may push to a repository may attach as many as they like. */
@@ -16,6 +16,8 @@ export interface GatherOptions {
   readonly platforms?: 'all' | 'none' | Platform;
   /** Hash the layers too, and not only manifests and configs. Default false. */
   readonly layers?: boolean;
+  readonly asked?: Asked;
+  readonly accepted?: Accepted | undefined;
 }
 
 /**
@@ -44,7 +46,15 @@ export async function gather(
   const budget = { left: MOST, bytes: MOST_BYTES };
   const attestations: Attestation[] = [];
   for (const { digest } of [root, ...platforms]) attestations.push(...(await saidOf(store, digest, budget)));
-  return { subject: root, platforms, content, attestations };
+  const { asked, accepted } = options;
+  return {
+    subject: root,
+    platforms,
+    content,
+    attestations,
+    ...(asked ? { asked } : {}),
+    ...(accepted ? { accepted } : {}),
+  };
 }
 
 async function saidOf(

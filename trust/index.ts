@@ -1,9 +1,21 @@
 export { type Attached, attach, attest, signImage } from './attach.ts';
 export { BUNDLE_TYPE, type Bundle, formatBundle, type Material, parseBundle, type Testimony } from './bundle.ts';
 export { type Platform, verifyContent } from './content.ts';
-export type { Attestation, Content, Evidence, Said } from './evidence.ts';
+export type { Accepted, Asked, Attestation, Content, Evidence, Said } from './evidence.ts';
 export { type GatherOptions, gather } from './gather.ts';
-export { judge } from './judge.ts';
+export {
+  type Assessment,
+  assess,
+  type CaseResult,
+  checkRollback,
+  checkSource,
+  compareVersions,
+  explain,
+  judge,
+  type PolicyCase,
+  sourceName,
+  testPolicy,
+} from './judge/index.ts';
 export {
   generateKey,
   type KeyKind,
@@ -15,8 +27,35 @@ export {
   readPrivateKey,
   writeKey,
 } from './keys.ts';
-export { keyPolicy, type Policy, type Requirement, type Trusted } from './policy.ts';
+export {
+  type Allowed,
+  defaultPolicy,
+  type Exception,
+  keyPolicy,
+  loadPolicy,
+  matches,
+  type Policy,
+  parsePolicy,
+  policyJsonSchema,
+  type ReadText,
+  type Requirement,
+  type Rule,
+  type Trusted,
+  type TrustedIdentity,
+  type TrustedKey,
+} from './policy/index.ts';
+export { type Permissions, readServer, type ServerPredicate, serverSchema } from './predicate/server.ts';
+export {
+  readVulns,
+  type Scan,
+  SEVERITIES,
+  type Severity,
+  type Vulnerability,
+  vulnsPredicate,
+} from './predicate/vulns.ts';
+export { publicGoodRoot } from './root.ts';
 export { keySigner, type Signature, type Signer, seal, type Witness } from './signer.ts';
+export { parseTrustedRoot, type TrustedRoot } from './sigstore.ts';
 export {
   PREDICATES,
   type PredicateName,

@@ -1,0 +1,249 @@
+import { dirname, resolve } from 'node:path';
+import { parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { McpBuildError } from '../../errors/index.ts';
+import { readBounded } from '../../files/index.ts';
+import { type PublicKey, parsePublicKey } from '../keys.ts';
+import { publicGoodRoot } from '../root.ts';
+import { parseTrustedRoot, type TrustedRoot } from '../sigstore.ts';
+import { PREDICATES, predicateType } from '../statement.ts';
+import { parseDuration } from './duration.ts';
+import { nearest, nearestField } from './nearest.ts';
+import { type PolicyText, policySchema } from './schema.ts';
+import type { Allowed, Exception, Policy, Requirement, Rule, Trusted } from './types.ts';
+
+/** In bytes. */
+const LIMIT = 1024 * 1024;
+
+/** Reads a file that a policy names: a key or a trusted root. */
+export type ReadText = (path: string) => Promise<string>;
+
+/**
+ * Reads a policy and the keys and roots it names, which lie relative to it.
+ * @throws McpBuildError `policy-invalid`, `policy-unreadable`, and what keys and roots throw (`key-invalid`, `root-invalid`)
+ */
+export async function loadPolicy(path: string): Promise<Policy> {
+  const readText = async (file: string) => (await readBounded(file, LIMIT)).toString('utf8');
+  const text = await readText(path).catch((cause) => {
+    throw new McpBuildError({
+      code: 'policy-unreadable',
+      message: `Policy ${path} can't be read: ${cause instanceof Error ? cause.message : cause}`,
+      input: path,
+      fix: 'Name a policy file, or write one with `mcp-build init`.',
+      exit: 2,
+      cause,
+    });
+  });
+  return parsePolicy(text, path, (file) => readText(resolve(dirname(path), file)));
+}
+
+/** @param name where the text comes from, for errors. @throws as `loadPolicy` does */
+export async function parsePolicy(text: string, name: string, read: ReadText): Promise<Policy> {
+  const said = checked(parseYaml(text, name), name);
+  const trusted = await trustedOf(said, name, read);
+  const rules = said.rules.map((rule, at) => ruleOf(rule, trusted, `rules.${at}`, name));
+  unique(
+    rules.map((rule) => rule.name),
+    'rules',
+    name,
+  );
+  const exceptions = said.exceptions.map(
+    ({ expires, ...rest }): Exception => ({ ...rest, expires: Date.parse(expires) }),
+  );
+  return { name, rules, exceptions };
+}
+
+function parseYaml(text: string, name: string): unknown {
+  if (Buffer.byteLength(text) > LIMIT) throw invalid(name, `has more than ${LIMIT} bytes`);
+  const document = parseDocument(text, { uniqueKeys: true, strict: true, stringKeys: true, merge: false });
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem) throw invalid(name, problem.message.split('\n')[0] ?? 'is not YAML');
+  try {
+    // Aliases could make a small file huge; a policy has no use for many.
+    return document.toJS({ maxAliasCount: 20 }) as unknown;
+  } catch (error) {
+    throw invalid(name, error instanceof Error ? error.message : 'is not YAML');
+  }
+}
+
+function checked(value: unknown, name: string): PolicyText {
+  const result = policySchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue?.path.join('.') ?? '';
+  if (issue?.code === 'unrecognized_keys') {
+    const field = issue.keys[0] ?? '';
+    const known = nearestField(field, issue.path);
+    throw invalid(
+      name,
+      `has the unknown field ${[path, field].filter(Boolean).join('.')}`,
+      known ? `Did you mean ${known}?` : undefined,
+    );
+  }
+  throw invalid(name, `at ${path || 'its root'}: ${issue?.message ?? 'does not fit'}`);
+}
+
+async function trustedOf(said: PolicyText, name: string, read: ReadText): Promise<ReadonlyMap<string, Trusted>> {
+  const found = new Map<string, Trusted>();
+  const seen = new Map<string, string>();
+  const add = (trusted: Trusted, what: string): void => {
+    if (found.has(trusted.name)) throw invalid(name, `calls two signers "${trusted.name}"`);
+    // One key under two names would be two of a threshold's signers.
+    const twin = seen.get(what);
+    if (twin !== undefined) throw invalid(name, `names the same signer twice, as "${twin}" and as "${trusted.name}"`);
+    seen.set(what, trusted.name);
+    found.set(trusted.name, trusted);
+  };
+  for (const [called, key] of Object.entries(said.keys)) {
+    const trusted = await keyOf(called, key, name, read);
+    add(trusted, trusted.kind === 'key' ? trusted.key.id : '');
+  }
+  for (const [called, one] of Object.entries(said.identities)) {
+    add(await identityOf(called, one, name, read), `${one.issuer} ${one.identity}`);
+  }
+  return found;
+}
+
+type KeyText = PolicyText['keys'][string];
+type IdentityText = PolicyText['identities'][string];
+
+async function keyOf(called: string, said: KeyText, name: string, read: ReadText): Promise<Trusted> {
+  const at = `keys.${called}`;
+  if ((said.file === undefined) === (said.pem === undefined))
+    throw invalid(name, `at ${at}: name a file or give a pem`);
+  const from = said.from === undefined ? undefined : Date.parse(said.from);
+  const until = said.until === undefined ? undefined : Date.parse(said.until);
+  if (from !== undefined && until !== undefined && from >= until)
+    throw invalid(name, `at ${at}: until is not after from`);
+  const need = { logEntries: said.logEntries ?? 0, timestamps: said.timestamps ?? 0 };
+  if (said.root === undefined && need.logEntries + need.timestamps > 0) {
+    throw invalid(name, `at ${at}: log entries and timestamps need a root`);
+  }
+  const pem = said.pem ?? (await readNamed(said.file ?? '', at, name, read));
+  const key: PublicKey = parsePublicKey(pem, said.file ?? at);
+  return {
+    kind: 'key',
+    name: called,
+    key,
+    ...(from === undefined ? {} : { from }),
+    ...(until === undefined ? {} : { until }),
+    ...(said.root === undefined ? {} : { witnessed: { root: await rootOf(said.root, at, name, read), need } }),
+  };
+}
+
+async function identityOf(called: string, said: IdentityText, name: string, read: ReadText): Promise<Trusted> {
+  const { issuer, identity, logEntries, certificateLogs, timestamps } = said;
+  // Numbers: https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
+  const claims: readonly (readonly [number, string | undefined])[] = [
+    [11, said.runner],
+    [12, said.repository],
+    [14, said.ref],
+    [15, said.repositoryId],
+    [17, said.ownerId],
+    [20, said.trigger],
+  ];
+  return {
+    kind: 'identity',
+    name: called,
+    issuer,
+    identity,
+    claims: new Map(claims.filter((claim): claim is readonly [number, string] => claim[1] !== undefined)),
+    root: await rootOf(said.root, `identities.${called}`, name, read),
+    need: { logEntries, certificateLogs, timestamps },
+  };
+}
+
+async function rootOf(root: string, at: string, name: string, read: ReadText): Promise<TrustedRoot> {
+  if (root === 'public-good') return publicGoodRoot();
+  return parseTrustedRoot(await readNamed(root, at, name, read), root);
+}
+
+async function readNamed(file: string, at: string, name: string, read: ReadText): Promise<string> {
+  return read(file).catch((cause) => {
+    throw invalid(name, `at ${at}: ${file} can't be read: ${cause instanceof Error ? cause.message : cause}`);
+  });
+}
+
+function ruleOf(
+  said: PolicyText['rules'][number],
+  trusted: ReadonlyMap<string, Trusted>,
+  at: string,
+  name: string,
+): Rule {
+  const signersOf = (names: readonly string[], where: string): Trusted[] => {
+    unique(names, where, name);
+    return names.map((one) => {
+      const known = trusted.get(one);
+      if (known) return known;
+      throw invalid(name, `at ${where}: there is no key or identity "${one}"`, closest(one, [...trusted.keys()]));
+    });
+  };
+  const requirement = (type: string, by: readonly string[], threshold: number, where: string): Requirement => {
+    const found = signersOf(by, where);
+    if (threshold > found.length)
+      throw invalid(name, `at ${where}: ${threshold} of ${found.length} signers can't be had`);
+    return { predicateType: type, by: found, threshold };
+  };
+  const { by, threshold } = said.signatures;
+  const require = said.require.map((one, index): Requirement => {
+    const where = `${at}.require.${index}`;
+    const made = requirement(typeOf(one.predicate, where, name), one.by ?? by, one.threshold, where);
+    return one.maxAge === undefined ? made : { ...made, maxAge: milliseconds(one.maxAge) };
+  });
+  unique(
+    require.map((one) => one.predicateType),
+    `${at}.require`,
+    name,
+  );
+  return {
+    name: said.name,
+    ...(said.images ? { images: said.images } : {}),
+    ...(said.sources ? { sources: said.sources } : {}),
+    signature: requirement(PREDICATES.signature, by, threshold, `${at}.signatures`),
+    require,
+    allow: allowedOf(said.allow),
+  };
+}
+
+function allowedOf({ releaseAge, ...rest }: z.infer<typeof policySchema>['rules'][number]['allow']): Allowed {
+  const { sources, advisories, permissions } = rest;
+  return {
+    ...(sources ? { sources } : {}),
+    ...(advisories ? { advisories } : {}),
+    ...(permissions ? { permissions } : {}),
+    ...(releaseAge === undefined ? {} : { releaseAge: milliseconds(releaseAge) }),
+  };
+}
+
+function typeOf(predicate: string, where: string, name: string): string {
+  try {
+    return predicateType(predicate);
+  } catch {
+    throw invalid(name, `at ${where}: "${predicate}" is not a predicate`, closest(predicate, Object.keys(PREDICATES)));
+  }
+}
+
+/** The schema has seen that it is one. */
+function milliseconds(duration: string): number {
+  return parseDuration(duration) ?? 0;
+}
+
+function unique(names: readonly string[], where: string, policy: string): void {
+  const twice = names.find((one, at) => names.indexOf(one) !== at);
+  if (twice !== undefined) throw invalid(policy, `at ${where}: "${twice}" is there twice`);
+}
+
+function closest(word: string, known: readonly string[]): string | undefined {
+  const found = nearest(word, known);
+  return found ? `Did you mean ${found}?` : undefined;
+}
+
+function invalid(input: string, reason: string, fix?: string): McpBuildError {
+  return new McpBuildError({
+    code: 'policy-invalid',
+    message: `Policy ${input} ${reason}`,
+    input,
+    fix: fix ?? 'See docs/policy.md for what a policy can say.',
+    exit: 2,
+  });
+}
