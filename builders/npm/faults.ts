@@ -53,7 +53,15 @@ export async function treeFault(
         cause: error,
       });
     default:
-      return error;
+      // A system error (a full disk) says more by itself; what else npm's libraries throw is about what the registry sent.
+      if ('syscall' in error) return error;
+      return new McpBuildError({
+        code: 'resolution-failed',
+        message: `npm can't make a tree of ${source}: ${oneLine(error.message)}`,
+        input: source,
+        fix: 'Try another version; if all fail so, report it with the output of `npm install --package-lock-only` for it.',
+        cause: error,
+      });
   }
 }
 

@@ -47,7 +47,7 @@ export function byBytes(a: string, b: string): number {
 /** A registry's free text for a terminal: one line, no control characters, not endless. */
 export function oneLine(text: string): string {
   return text
-    .replace(/[\p{C}\u2028\u2029]+/gu, ' ')
+    .replace(/[\s\p{C}]+/gu, ' ')
     .slice(0, 300)
     .trim();
 }

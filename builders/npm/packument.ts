@@ -19,20 +19,20 @@ export interface Packument {
 type Fields = Record<string, unknown>;
 
 const MAPS = ['dependencies', 'optionalDependencies', 'peerDependencies', 'engines'] as const;
-const KEPT = [
-  'peerDependenciesMeta',
-  'bundleDependencies',
-  'bundledDependencies',
-  'acceptDependencies',
-  'bin',
-  'directories',
-  'os',
-  'cpu',
-  'libc',
-  'license',
-  'hasInstallScript',
-  'gypfile',
-] as const;
+/** Fields that npm's libraries use without looking at their type, and what each may be. */
+const KEPT: Readonly<Record<string, (value: unknown) => boolean>> = {
+  peerDependenciesMeta: (value) => isFields(value) && Object.values(value).every(isFields),
+  bundleDependencies: (value) => typeof value === 'boolean' || isTexts(value),
+  bundledDependencies: (value) => typeof value === 'boolean' || isTexts(value),
+  acceptDependencies: isTextMap,
+  bin: (value) => typeof value === 'string' || isTexts(value) || isTextMap(value),
+  os: (value) => typeof value === 'string' || isTexts(value),
+  cpu: (value) => typeof value === 'string' || isTexts(value),
+  libc: (value) => typeof value === 'string' || isTexts(value),
+  license: (value) => typeof value === 'string',
+  hasInstallScript: (value) => value === true,
+  gypfile: (value) => typeof value === 'boolean',
+};
 const SCRIPTS = ['preinstall', 'install', 'postinstall'] as const;
 
 /**
@@ -57,7 +57,7 @@ function reduce(manifest: Fields, name: string, version: string): Manifest {
     const map = texts(manifest[field]);
     if (Object.keys(map).length > 0) kept[field] = field === 'engines' ? map : namesOnly(map);
   }
-  for (const field of KEPT) if (manifest[field] !== undefined) kept[field] = manifest[field];
+  for (const [field, fits] of Object.entries(KEPT)) if (fits(manifest[field])) kept[field] = manifest[field];
   const scripts = texts(manifest.scripts);
   const installing = SCRIPTS.filter((script) => scripts[script] !== undefined);
   if (installing.length > 0) kept.scripts = Object.fromEntries(installing.map((script) => [script, scripts[script]]));
@@ -85,6 +85,14 @@ function texts(value: unknown): Record<string, string> {
       (entry): entry is [string, string] => typeof entry[1] === 'string' && entry[0] !== '__proto__',
     ),
   );
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function isTextMap(value: unknown): boolean {
+  return isFields(value) && Object.values(value).every((item) => typeof item === 'string');
 }
 
 function isFields(value: unknown): value is Fields {

@@ -1,7 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArboristNode } from '@npmcli/arborist';
 import { architectureOf, type Platform } from '../platform.ts';
+import { refuseExotic } from './artifacts.ts';
 import type { NpmConfiguration } from './configuration.ts';
 import type { NpmPackumentCache } from './packuments.ts';
 
@@ -35,8 +36,10 @@ export async function idealTree(folder: string, platform: Platform, options: Tre
   try {
     root = await arborist.buildIdealTree();
   } catch (error) {
+    // Says which package brought what can't be resolved, where npm's own error doesn't.
+    if (arborist.idealTree) refuseExotic(arborist.idealTree.inventory.values());
     // Arborist holds what is *required* against the machine it runs on, not against the platform asked for. The tree is whole by
-    // then; read again with that check off, it says what `platform` takes, and `requiredFits` does the check for the right platform.
+    // then; read again with that check off, it says what `platform` takes, and `requirePlatform` does the check for the right platform.
     if ((error as { code?: unknown }).code !== 'EBADPLATFORM' || !arborist.idealTree) throw error;
     await writeLock(folder, arborist.idealTree);
     const again = new Arborist({ ...arboristOptions(folder, platform, options), force: true });
@@ -104,8 +107,4 @@ function earliest(before: Date | undefined, own: unknown): Date | null {
   const configured = own instanceof Date && !Number.isNaN(own.getTime()) ? own : undefined;
   if (!before) return configured ?? null;
   return configured && configured < before ? configured : before;
-}
-
-export async function readLock(folder: string): Promise<string> {
-  return readFile(join(folder, 'package-lock.json'), 'utf8');
 }
