@@ -11,13 +11,13 @@ export const BUNDLE_LIMIT = 16 * 1024 * 1024;
  * Whose signature it claims to be. The two are never interchangeable: a certificate proves an identity to who trusts its issuer,
  * and nothing to who asked for a key.
  */
-export type Material =
+export type KeyMaterial =
   | { readonly kind: 'key'; readonly hint: string }
   | { readonly kind: 'certificate'; readonly der: Buffer };
 
 /** A Sigstore bundle around a DSSE envelope: read, bounded, and not verified. */
 export interface Bundle {
-  readonly material: Material;
+  readonly material: KeyMaterial;
   readonly envelope: Envelope;
   /** How many log entries and timestamps it holds; none of them looked at. */
   readonly entries: number;
@@ -105,7 +105,7 @@ export function parseBundle(bytes: Uint8Array, name: string): Bundle {
 }
 
 /** The bundle's bytes, v0.3. The signature's `keyid` stays out: cosign takes none but the hint beside it. */
-export function formatBundle(envelope: Envelope, material: Material, testimony: readonly Testimony[]): Buffer {
+export function formatBundle(envelope: Envelope, material: KeyMaterial, testimony: readonly Testimony[]): Buffer {
   const entries = testimony.flatMap((one) => one.tlogEntries ?? []);
   const timestamps = testimony.flatMap((one) => one.timestamps ?? []);
   const encode = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');

@@ -1,5 +1,5 @@
 export { type Attached, attach, attest, signImage } from './attach.ts';
-export { BUNDLE_TYPE, type Bundle, formatBundle, type Material, parseBundle, type Testimony } from './bundle.ts';
+export { BUNDLE_TYPE, type Bundle, formatBundle, type KeyMaterial, parseBundle, type Testimony } from './bundle.ts';
 export { type Platform, verifyContent } from './content.ts';
 export type { Accepted, Asked, Attestation, Content, Evidence, Said } from './evidence.ts';
 export { type GatherOptions, gather } from './gather.ts';
@@ -44,7 +44,12 @@ export {
   type TrustedIdentity,
   type TrustedKey,
 } from './policy/index.ts';
+export { cyclonedx } from './predicate/cyclonedx.ts';
+export { type Material, type Materials, nameOf, purlOf } from './predicate/materials.ts';
+export { BUILD_TYPE, type Build, LOCAL_BUILDER, provenancePredicate } from './predicate/provenance.ts';
 export { type Permissions, readServer, type ServerPredicate, serverSchema } from './predicate/server.ts';
+export { spdx } from './predicate/spdx.ts';
+export { summaryPredicate, type Verification } from './predicate/summary.ts';
 export {
   readVulns,
   type Scan,

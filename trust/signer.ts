@@ -1,11 +1,11 @@
-import { formatBundle, type Material, type Testimony } from './bundle.ts';
+import { formatBundle, type KeyMaterial, type Testimony } from './bundle.ts';
 import { type Envelope, IN_TOTO, preAuthEncoding, signBytes } from './dsse.ts';
 import type { PrivateKey, PublicKey } from './keys.ts';
 import type { Statement } from './statement.ts';
 
 export interface Signature {
   readonly signature: Uint8Array;
-  readonly material: Material;
+  readonly material: KeyMaterial;
 }
 
 /** Who signs: a key file, an exec plugin, Fulcio, or any implementation of this. */
@@ -21,7 +21,7 @@ export interface Signer {
 }
 
 export interface Witness {
-  testify(envelope: Envelope, material: Material): Promise<Testimony>;
+  testify(envelope: Envelope, material: KeyMaterial): Promise<Testimony>;
 }
 
 export function keySigner(key: PrivateKey, name = key.id): Signer {
