@@ -37,7 +37,10 @@ export function verifyCommand(): Command {
       }
       const { store, image } = await findImage(name, home);
       const verdict = await verifyImage(store, image, { keys, now: new Date(), layers: true, platforms: 'all' });
-      const lines = verdict.checks.map(({ id, status, detail }) => `${status === 'pass' ? '✓' : '✗'} ${id}: ${detail}`);
+      // A check is named after what it refuses, which would read as its opposite beside a tick.
+      const lines = verdict.checks.map(({ id, status, detail }) =>
+        status === 'pass' ? `✓ ${detail}` : `✗ ${id}: ${detail}`,
+      );
       await out.result(
         verdict,
         [...lines, `${verdict.verdict === 'pass' ? 'verified' : 'REFUSED'}  ${name}  ${verdict.subject}`].join('\n'),
