@@ -21,6 +21,8 @@ const HELD_LIMIT = 128 * 1024 * 1024;
 /** What is known of the base so far. */
 interface State {
   readonly platform: Platform;
+  /** The names of all packages of the base. */
+  readonly packages: ReadonlySet<string>;
   readonly tree: Tree;
   readonly certificates: Map<string, string>;
   /** Name by which programs ask for it → path of the file. */
@@ -33,14 +35,13 @@ interface State {
  * @throws McpBuildError `manifest-mismatch`, `file-conflict`, `archive-unsafe`, `archive-invalid`; and what `open` throws
  */
 export async function* bakeBase(layer: LayerLock, platform: Platform, open: Open): AsyncGenerator<Entry> {
-  const state: State = { platform, tree: new Tree(), certificates: new Map(), libraries: new Map() };
-  const names = new Set<string>();
+  const packages = new Set(layer.files.map((file) => file.name));
+  const state: State = { platform, packages, tree: new Tree(), certificates: new Map(), libraries: new Map() };
   for (const file of layer.files) {
     if (file.kind !== 'deb') throw mismatch(file.name, `is locked as ${file.kind} in a layer of Debian packages`);
-    names.add(file.name);
     yield* bakePackage(file, state, open);
   }
-  const generated = [...systemEntries(names)];
+  const generated = [...systemEntries(packages)];
   if (state.certificates.size > 0) generated.push(certificateBundle(state.certificates));
   const cache = cacheOf(state);
   generated.push({ type: 'file', path: 'etc/ld.so.cache', size: cache.length, content: cache });
@@ -69,7 +70,7 @@ async function* bakeMember(member: Member, owner: string, state: State): AsyncGe
     state.certificates.set(path, Buffer.from(await held(member, owner)).toString('utf8'));
     return;
   }
-  if (path === '' || isReplaced(path) || !isSelected(owner, path)) return;
+  if (path === '' || isReplaced(path) || !isSelected(owner, path, state.packages)) return;
   switch (member.type) {
     case 'directory':
       yield* state.tree.folder(path, owner);

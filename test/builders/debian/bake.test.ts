@@ -224,6 +224,30 @@ describe('bakeBase', () => {
     expect(root.get('srv')?.mode).toBe(0o755);
   });
 
+  test('has what only Python needs where Python is', async () => {
+    const libc: DebSpec[] = [
+      { name: 'libc6', members: [{ path: './usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so' }] },
+      {
+        name: 'libc-bin',
+        members: [
+          { path: './usr/sbin/ldconfig' },
+          { path: './usr/bin/ldd' },
+          { path: './usr/lib/locale/C.utf8/LC_CTYPE' },
+        ],
+      },
+    ];
+    const kept = async (specs: DebSpec[]) =>
+      [...(await bake(specs)).keys()].filter((path) => /gconv|bin\/|LC_/.test(path));
+    expect(await kept(libc)).toEqual(['usr/lib/locale/C.utf8/LC_CTYPE']);
+    expect(await kept([...libc, { name: 'python3.13-minimal', members: [] }])).toEqual([
+      'usr/lib/x86_64-linux-gnu/gconv',
+      'usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so',
+      'usr/sbin/ldconfig',
+      'usr/lib/locale/C.utf8/LC_CTYPE',
+      'usr/bin/python3',
+    ]);
+  });
+
   test('keeps hard links', async () => {
     const root = await bake(
       only([
