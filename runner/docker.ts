@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Digest, isDigest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
@@ -5,7 +6,7 @@ import type { Store } from '../registry/index.ts';
 import { imageArchive } from './archive.ts';
 import { type DaemonFacts, inspectSchema } from './compare.ts';
 import { type Endpoint, findEndpoint } from './endpoint.ts';
-import { type Answer, type Engine, engine, refusal } from './engine.ts';
+import { type Answer, type Engine, engine, refusal, whole } from './engine.ts';
 import type { RunImage } from './image.ts';
 import type { Exit, Listed, Runtime, Usage } from './runtime.ts';
 
@@ -13,6 +14,8 @@ import type { Exit, Listed, Runtime, Usage } from './runtime.ts';
 const IMAGES_LOOKED_AT = 40;
 /** The bridge for servers that may use the whole network. */
 const OPEN_NETWORK = 'mcp-build-open';
+/** For an engine to begin to wait, in milliseconds. */
+const LISTEN = 2_000;
 /** For an image to be unpacked, in milliseconds. */
 const LOAD_TIMEOUT = 600_000;
 
@@ -71,10 +74,21 @@ export function docker(endpoint: Endpoint): Runtime {
       return read(inspectSchema, good(answer, `to inspect ${name}`), 'inspect');
     },
     attach: (name) => api.upgrade(at(name, '/attach?stream=1&stdin=1&stdout=1&stderr=1')),
-    async wait(name, signal): Promise<Exit> {
-      const answer = await api.request('POST', at(name, '/wait?condition=next-exit'), { timeout: 0, signal });
-      const exit = read(exitSchema, good(answer, `to wait for ${name}`), 'wait');
-      return { code: exit.StatusCode, ...(exit.Error?.Message ? { error: exit.Error.Message } : {}) };
+    async wait(name, signal) {
+      const stream = api.stream('POST', at(name, '/wait?condition=next-exit'), { timeout: 0, signal });
+      const exit = stream.then(async (answer): Promise<Exit> => {
+        const { StatusCode, Error: failure } = read(
+          exitSchema,
+          { status: 200, body: await whole(answer, endpoint) },
+          'wait',
+        );
+        return { code: StatusCode, ...(failure?.Message ? { error: failure.Message } : {}) };
+      });
+      // Whoever has use for it awaits it; until then a lost daemon must not end the process.
+      exit.catch(() => undefined);
+      // Docker sends its headers once it listens. An engine that doesn't has had the time to.
+      await Promise.race([stream, sleep(LISTEN, undefined, { ref: false })]);
+      return { exit };
     },
     async start(name) {
       const answer = await api.request('POST', at(name, '/start'));

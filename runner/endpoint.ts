@@ -52,7 +52,7 @@ export async function findEndpoint(environment: Environment): Promise<Endpoint> 
 export function parseEndpoint(text: string, environment: Environment = {}): Endpoint {
   const unix = /^unix:\/\/(\/.*)$/.exec(text);
   if (unix?.[1]) return { kind: 'unix', path: unix[1] };
-  const tcp = /^(?:tcp|https?):\/\/(\[[0-9a-fA-F:.]+\]|[^/:[\]]+)(?::([0-9]{1,5}))?\/?$/.exec(text);
+  const tcp = /^(?:tcp|https?):\/\/(\[[0-9a-fA-F:.]+\]|[^/:[\]\s]+)(?::([0-9]{1,5}))?\/?$/.exec(text);
   if (tcp?.[1]) {
     const secure = text.startsWith('https:') || Boolean(environment.DOCKER_TLS_VERIFY);
     const port = Number(tcp[2] ?? (secure ? 2376 : 2375));

@@ -168,7 +168,8 @@ function answerOf(
   });
 }
 
-async function whole(answer: http.IncomingMessage, endpoint: Endpoint): Promise<Buffer> {
+/** The rest of an answer, bounded. */
+export async function whole(answer: http.IncomingMessage, endpoint: Endpoint): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   try {

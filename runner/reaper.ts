@@ -17,6 +17,8 @@ export interface Reaper {
 export interface Guard {
   /** The run has removed everything itself. */
   release(): Promise<void>;
+  /** The run couldn't: it is the reaper's now. */
+  abandon(): void;
 }
 
 export interface ReaperConfig {
@@ -62,6 +64,10 @@ export function reaper(config: ReaperConfig): Reaper {
           if (released) return;
           released = true;
           await ask(connection, { done: true }).catch(() => undefined);
+          connection.destroy();
+        },
+        abandon() {
+          released = true;
           connection.destroy();
         },
       };

@@ -41,15 +41,14 @@ export async function runContainer(options: RunOptions): Promise<RunResult> {
   const signal = options.signal ? AbortSignal.any([options.signal, early.signal]) : early.signal;
   try {
     const session = await openSession({ ...options, signal });
-    let result: RunResult;
-    let outOfMemory = false;
-    try {
-      result = await drive(session, options, signal, caught, (listener) => {
-        onSignal = listener;
-      });
-    } finally {
-      ({ outOfMemory } = await session.close());
-    }
+    const result = await drive(session, options, signal, caught, (listener) => {
+      onSignal = listener;
+    }).catch(async (error: unknown) => {
+      // What went wrong first is what the user is told; what is left is the reaper's.
+      await session.close().catch(() => undefined);
+      throw error;
+    });
+    const { outOfMemory } = await session.close();
     if (outOfMemory) options.say('the server used more memory than it may and was killed; give it more with --memory');
     return result;
   } catch (error) {

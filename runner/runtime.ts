@@ -47,8 +47,8 @@ export interface Runtime {
   inspect(name: string): Promise<Inspect>;
   /** Its streams, raw: frames of stdout and stderr out, stdin in. Before `start`, or output is lost. */
   attach(name: string): Promise<Duplex>;
-  /** Settles when it has next stopped. To be asked before `start`. */
-  wait(name: string, signal: AbortSignal): Promise<Exit>;
+  /** Resolves once the engine listens for the container's next end, so that `start` can't be faster; `exit` settles with that end. */
+  wait(name: string, signal: AbortSignal): Promise<{ readonly exit: Promise<Exit> }>;
   /** @throws McpBuildError `start-failed` */
   start(name: string): Promise<void>;
   /** A container that isn't running, or is gone, is no error. */

@@ -81,8 +81,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     options.reaper.guard({ endpoint: runtime.endpoint, containers: [container], folders: [folder] }),
   ]);
   const discard = async () => {
-    await removePrivate(folder).catch(() => undefined);
-    await runtime.remove(container);
+    try {
+      await removePrivate(folder);
+      await runtime.remove(container);
+    } catch (error) {
+      guard.abandon();
+      throw error;
+    }
     await guard.release();
   };
   try {
@@ -136,10 +141,9 @@ async function begin(
 ): Promise<Session> {
   const waiting = new AbortController();
   const socket = await runtime.attach(container);
-  const exited = runtime.wait(container, waiting.signal);
-  // Whoever has use for it awaits it; until then a lost daemon must not end the process.
-  exited.catch(() => undefined);
+  let exited: Promise<Exit>;
   try {
+    ({ exit: exited } = await runtime.wait(container, waiting.signal));
     signal?.throwIfAborted();
     await runtime.start(container);
     await forgetFiles();
