@@ -150,9 +150,10 @@ export function formatLock(lock: Lock): string {
   return `${JSON.stringify(lockSchema.parse(lock), null, 2)}\n`;
 }
 
-/** The lock without what `build` and `test` add: two locks with the same inputs must give the same image. */
+/** The part of a lock that decides the image: without what `build` and `test` add, and without when it was resolved. */
 export function inputsOf(lock: Lock): Lock {
-  const { compressor: _c, index: _i, tools: _t, ...rest } = lock;
+  const { compressor: _c, index: _i, tools: _t, ...others } = lock;
+  const rest = { ...others, before: null };
   const platforms: Lock['platforms'] = {};
   for (const [name, { layers }] of Object.entries(lock.platforms) as [Platform, PlatformLock][]) {
     platforms[name] = { layers: layers.map(({ output: _o, ...inputs }) => inputs) };

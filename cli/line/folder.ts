@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatLock, type Lock, parseLock } from '../../builders/index.ts';
+import { formatLock, type Lock, lockDigest, parseLock } from '../../builders/index.ts';
 import { sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, withFileLock, writeAtomic } from '../../files/index.ts';
@@ -56,9 +56,14 @@ export async function readLockFolder(folder: string): Promise<LockFolder> {
   return { lock, files };
 }
 
-/** Native files first and `image.lock.json` last, each whole: until the last rename the old lock reads as changed, never as another one. */
+/**
+ * Native files first and `image.lock.json` last, each whole: until the last rename the old lock reads as changed, never as another one.
+ * A lock that came out as it was keeps its outputs, and the time at which it was first resolved.
+ */
 export async function writeLockFolder(folder: string, { lock, files }: LockFolder): Promise<void> {
   await withFileLock(join(folder, '.lock'), async () => {
+    const kept = await readLockFolder(folder).catch(() => undefined);
+    if (kept && lockDigest(kept.lock) === lockDigest(lock)) return;
     for (const [name, text] of Object.entries(files)) await writeAtomic(join(folder, name), text);
     await writeAtomic(join(folder, IMAGE_LOCK), formatLock(lock));
     await removeStale(folder, new Set([...Object.keys(files), IMAGE_LOCK, TOOLS, '.lock']));

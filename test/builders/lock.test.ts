@@ -25,7 +25,8 @@ describe('lock', () => {
       },
     };
     expect(lockDigest(built)).toBe(lockDigest(lock));
-    expect(inputsOf(built)).toEqual(lock);
+    expect(inputsOf(built)).toEqual({ ...lock, before: null });
+    expect(lockDigest({ ...lock, before: '2026-02-02T00:00:00.000Z' })).toBe(lockDigest(lock));
     expect(lockDigest({ ...lock, entrypoint: ['/other'] })).not.toBe(lockDigest(lock));
   });
 
