@@ -60,6 +60,18 @@ export {
 } from './predicate/vulns.ts';
 export { publicGoodRoot } from './root.ts';
 export { keySigner, type Signature, type Signer, seal, type Witness } from './signer.ts';
+export {
+  ambientIdentity,
+  type ExecOptions,
+  execSigner,
+  type Identity,
+  keylessSigner,
+  parseSigningConfig,
+  type Service,
+  type SigningServices,
+  tokenIdentity,
+  witnessesOf,
+} from './signing/index.ts';
 export { parseTrustedRoot, type TrustedRoot } from './sigstore.ts';
 export {
   PREDICATES,

@@ -1,0 +1,40 @@
+import makeFetch from 'make-fetch-happen';
+import { McpBuildError } from '../../errors/index.ts';
+
+/** In bytes; log entries and timestamps are a few thousand. */
+const LIMIT = 1024 * 1024;
+const TIMEOUT = 30_000;
+
+/**
+ * Posts JSON to a signing service, through the user's proxy, and reads a bounded answer.
+ * @throws McpBuildError `signing-service` for anything but an answer of success
+ */
+export async function post(url: string, body: object, accept = 'application/json'): Promise<Buffer> {
+  try {
+    const response = await makeFetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept },
+      body: JSON.stringify(body),
+      timeout: TIMEOUT,
+      size: LIMIT,
+      retry: { retries: 2, minTimeout: 500 },
+      redirect: 'error',
+    });
+    const bytes = await response.buffer();
+    if (response.ok) return bytes;
+    throw failed(url, `answered ${response.status}: ${bytes.toString('utf8').slice(0, 300)}`);
+  } catch (error) {
+    if (error instanceof McpBuildError) throw error;
+    throw failed(url, `can't be reached: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+export function failed(service: string, what: string): McpBuildError {
+  return new McpBuildError({
+    code: 'signing-service',
+    message: `${service} ${what}`,
+    input: service,
+    fix: 'Nothing was signed. Try again; if it keeps failing, check the signing configuration.',
+    exit: 5,
+  });
+}
