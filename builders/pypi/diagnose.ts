@@ -15,10 +15,14 @@ export async function diagnose(
   compiler: Compiler,
   configuration: Configuration,
 ): Promise<McpBuildError> {
-  const said = presentable(output, configuration);
-  const connection = connectionFault(said, source);
+  const shown = presentable(output, configuration);
+  // Older versions break the lines of a sentence and draw a tree beside them.
+  const said = shown.replace(/[\s│╰├─▶×]+/g, ' ');
+  const connection = connectionFault(said, shown, source);
   if (connection) return connection;
-  const url = /Package `([^`]+)` was included as a URL dependency/.exec(said);
+  const url =
+    /Package `([^`]+)` was included as a URL dependency/.exec(said) ??
+    /could not be parsed: .*? ([A-Za-z0-9._-]+)(?:\[[^\]]*\])? @ \S/.exec(said);
   if (url) return exotic(url[1] ?? source.name);
   const absent = /(?:Because |\band )([a-z0-9._-]+) was not found in the package registry/.exec(said)?.[1];
   if (absent !== undefined) return notFound(absent, source, configuration);
@@ -30,20 +34,20 @@ export async function diagnose(
   const wheelless = [...said.matchAll(/\b([a-z0-9][a-z0-9._-]*)(?:[<>=!~][^\s]*)? ha(?:s|ve) no (?:usable )?wheels/g)];
   const all = /all versions of ([a-z0-9._-]+) have no usable wheels/.exec(said);
   const names = [...new Set([...(all ? [all] : []), ...wheelless].map((match) => match[1] ?? ''))];
-  if (names.length > 0) return noWheel(names, question, said);
-  if (source.range !== '' && (await isRootAlone(said, source))) return noVersion(source, said);
-  return unresolvable(source, said);
+  if (names.length > 0) return noWheel(names, question, shown);
+  if (source.range !== '' && isRootAlone(said, source)) return noVersion(source, shown);
+  return unresolvable(source, shown);
 }
 
 /** `there is no version of x==9` and `only x<=1 is available`, of what was asked for itself. */
-async function isRootAlone(said: string, source: Source): Promise<boolean> {
+function isRootAlone(said: string, source: Source): boolean {
   const name = source.name.replace(/[.]/g, '\\.');
   return new RegExp(
     `Because (?:there (?:is|are) no versions? of ${name}\\b|only (?:the following versions of )?${name}\\b)[\\s\\S]{0,2000}?and you require ${name}\\b`,
   ).test(said);
 }
 
-/** Refuses packages younger than the cut-off, and those whose age nobody says. @throws nothing: returns the error */
+/** Refuses packages younger than the cut-off, and those whose age nobody says. */
 export function ageFaultOf(packages: readonly LockedPackage[], before: Date): McpBuildError | undefined {
   const unknown = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded === undefined));
   const young = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded && uploaded > before));
@@ -75,7 +79,10 @@ export function ageFaultOf(packages: readonly LockedPackage[], before: Date): Mc
 
 function ageFault(without: Answer, before: Date, source: Source): McpBuildError | undefined {
   if (without.kind === 'failed') return undefined;
+  // What was asked for comes first: of several that are too young it is the one a person can do something about.
+  const own = without.packages.filter(({ name }) => name === source.name);
   return (
+    ageFaultOf(own, before) ??
     ageFaultOf(without.packages, before) ??
     // Old files only, and yet nothing with the cut-off: what the index serves changed between the two questions.
     new McpBuildError({
@@ -88,19 +95,18 @@ function ageFault(without: Answer, before: Date, source: Source): McpBuildError 
   );
 }
 
-function connectionFault(said: string, source: Source): McpBuildError | undefined {
-  const shown = `\n${said}`;
+function connectionFault(said: string, shown: string, source: Source): McpBuildError | undefined {
   if (/\b40[13] (?:Unauthorized|Forbidden)|lack of valid authentication|Missing credentials/i.test(said)) {
     return new McpBuildError({
       code: 'registry-unauthorized',
-      message: `The index wants other credentials for ${formatSource(source)}:${shown}`,
+      message: `The index wants other credentials for ${formatSource(source)}:\n${shown}`,
       input: formatSource(source),
       fix: 'Give them by UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, in the URL of the index, or in netrc.',
       exit: 5,
     });
   }
   const down =
-    /Failed to fetch|error sending request|HTTP status (?:client|server) error|Request failed after|timed? ?out|Network (?:unreachable|connectivity)|tcp connect error|dns error/i;
+    /Failed to fetch|error sending request|HTTP status (?:client|server) error|Request failed after|operation timed out|Network (?:unreachable|connectivity)|tcp connect error|dns error/i;
   const garbage =
     /Received some unexpected|Failed to parse|expected value at line|missing field|Unsupported `?Content-Type|unexpected content|Metadata .*invalid|invalid (?:JSON|HTML)/i;
   const isGarbage = garbage.test(said);
@@ -108,8 +114,8 @@ function connectionFault(said: string, source: Source): McpBuildError | undefine
   return new McpBuildError({
     code: isGarbage ? 'registry-invalid' : 'registry-unavailable',
     message: isGarbage
-      ? `The index gave what can't be read for ${formatSource(source)}:${shown}`
-      : `The index can't be asked for ${formatSource(source)}:${shown}`,
+      ? `The index gave what can't be read for ${formatSource(source)}:\n${shown}`
+      : `The index can't be asked for ${formatSource(source)}:\n${shown}`,
     input: formatSource(source),
     fix: isGarbage
       ? 'Check that the address is that of an index with the simple API, and that no login page or proxy answers for it.'

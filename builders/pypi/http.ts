@@ -10,7 +10,6 @@ import { readBounded } from '../../files/index.ts';
 import { type Configuration, type Credentials, credentialsIn } from './config/index.ts';
 
 const REDIRECTS = 5;
-const ATTEMPTS = 4;
 const LONGEST_WAIT = 20_000;
 const CERTIFICATES_LIMIT = 8 * 1024 * 1024;
 
@@ -68,7 +67,12 @@ export function createClient(configuration: Configuration): Client {
       const origin = url.origin;
       for (let hop = 0; hop <= REDIRECTS; hop += 1) {
         const headers = headersFor(options, url.origin === origin ? credentials : undefined);
-        const message = await withRetries(() => once(url, headers, options.signal), url, options.signal);
+        const message = await withRetries(
+          () => once(url, headers, options.signal),
+          url,
+          configuration.retries,
+          options.signal,
+        );
         const status = message.statusCode ?? 0;
         if ([301, 302, 303, 307, 308].includes(status)) {
           message.destroy();
@@ -124,10 +128,11 @@ function send(
 async function withRetries(
   work: () => Promise<IncomingMessage>,
   url: URL,
+  retries: number,
   signal: AbortSignal | undefined,
 ): Promise<IncomingMessage> {
-  for (let attempt = 1; ; attempt += 1) {
-    let wait = 250 * 2 ** attempt;
+  for (let attempt = 0; ; attempt += 1) {
+    let wait = 500 * 2 ** attempt;
     try {
       const message = await work();
       const status = message.statusCode ?? 0;
@@ -135,11 +140,11 @@ async function withRetries(
       message.destroy();
       const after = Number(message.headers['retry-after']);
       if (Number.isFinite(after) && after >= 0) wait = after * 1000;
-      if (attempt === ATTEMPTS || wait > LONGEST_WAIT) throw unavailable(url, `answers ${status}`);
+      if (attempt === retries || wait > LONGEST_WAIT) throw unavailable(url, `answers ${status}`);
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof McpBuildError) throw error;
-      if (attempt === ATTEMPTS || !isPassing(error)) throw unavailable(url, reasonOf(error), error);
+      if (attempt === retries || !isPassing(error)) throw unavailable(url, reasonOf(error), error);
     }
     await sleep(wait, undefined, signal ? { signal } : {});
   }

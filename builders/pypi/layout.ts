@@ -41,20 +41,27 @@ export function placeOf(path: string, wheel: WheelArtifact): Place {
   switch (second) {
     case 'purelib':
     case 'platlib':
-      if (rest[0]?.endsWith('.dist-info'))
-        throw wheelInvalid(wheel.file, `holds ${path}, which would pass for another package`);
-      return { kind: 'file', path: `${SITE}/${inner}` };
+      return file(`${SITE}/${inner}`, path, wheel);
     case 'data':
-      return { kind: 'file', path: `${PREFIX}/${inner}` };
+      return file(`${PREFIX}/${inner}`, path, wheel);
     case 'headers':
-      return { kind: 'file', path: `${HEADERS}/${wheel.name}/${inner}` };
+      return file(`${HEADERS}/${wheel.name}/${inner}`, path, wheel);
     case 'scripts':
-      if (rest.length !== 1 || !isScriptName(inner))
+      if (rest.length !== 1 || !isScriptName(inner)) {
         throw wheelInvalid(wheel.file, `holds ${path}, which is no name for a script`);
+      }
       return { kind: 'script', path: `${SCRIPTS}/${inner}`, name: inner };
     default:
       throw wheelInvalid(wheel.file, `holds ${path}, and there is no place called ${JSON.stringify(second)}`);
   }
+}
+
+/** By way of `.data` too, nothing may pass for another package's metadata: that is what scanners count. */
+function file(target: string, path: string, wheel: WheelArtifact): Place {
+  if (/^[^/]+\.dist-info\//.test(target.startsWith(`${SITE}/`) ? target.slice(SITE.length + 1) : '')) {
+    throw wheelInvalid(wheel.file, `holds ${path}, which would pass for another package`);
+  }
+  return { kind: 'file', path: target };
 }
 
 /** How RECORD names an installed file: relative to site, with `../` for what lies outside. */

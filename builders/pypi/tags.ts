@@ -95,7 +95,8 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function supportedTags(platform: Platform): string[] {
+/** Every tag that runs there, best first. */
+export function supportedTags(platform: Platform): string[] {
   const { major, minor } = PYTHON;
   const systems = platformTags(platform);
   const interpreter = `cp${major}${minor}`;

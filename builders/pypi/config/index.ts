@@ -44,9 +44,12 @@ export interface Configuration {
   readonly netrc: Netrc;
   /** In seconds: how long an index may be silent. */
   readonly timeout: number;
+  /** How often a request is sent again after it failed in a way that may pass. */
+  readonly retries: number;
 }
 
 const TIMEOUT = 30;
+const RETRIES = 3;
 
 /**
  * uv's configuration, and pip's where uv's says nothing: a machine that was set up for pip works as it is. pip's indexes count only
@@ -66,6 +69,7 @@ export async function readConfiguration({
   const [uv, pip] = await Promise.all([uvSettings(surroundings), pipSettings(surroundings)]);
   const proxy = environment.ALL_PROXY || environment.all_proxy || pip.proxy;
   const timeout = uv.timeout ?? pip.timeout;
+  const retries = Number(environment.UV_HTTP_RETRIES || (environment.PIP_RETRIES ?? RETRIES));
   return {
     indexes: indexesOf(uv, pip, environment),
     strategy: uv.strategy,
@@ -85,6 +89,7 @@ export async function readConfiguration({
     },
     netrc: parseNetrc((await readOptional(environment.NETRC || join(surroundings.home, '.netrc'))) ?? ''),
     timeout: Math.min(timeout ?? TIMEOUT, 600),
+    retries: Number.isInteger(retries) && retries >= 0 ? Math.min(retries, 10) : RETRIES,
   };
 }
 
