@@ -1,3 +1,12 @@
+export {
+  type Archive,
+  type ArchiveOptions,
+  archiveStore,
+  exportLayout,
+  importLayout,
+  openArchive,
+} from './archive.ts';
+export { type Copied, type CopyEvent, type CopyOptions, copy } from './copy.ts';
 export { type LayoutOptions, type LayoutStore, openLayout } from './layout.ts';
 export { REF_NAME, type Tagged } from './layout-index.ts';
 export type { Pruned, PruneOptions } from './layout-prune.ts';
@@ -34,5 +43,10 @@ export {
   targetOf,
 } from './reference.ts';
 export { referrersTag } from './referrers.ts';
+export type { Certificates } from './remote/certificates.ts';
+export { type Credential, credentialFiles, findCredential } from './remote/credentials.ts';
+export { login, logout, type Secret } from './remote/login.ts';
+export type { Environment } from './remote/proxy.ts';
+export { openRemote, type RemoteOptions, type RemoteStore } from './remote.ts';
 export type { Descriptor, Store } from './store.ts';
 export { type Node, type Tree, treeOf } from './walk.ts';

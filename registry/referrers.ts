@@ -25,7 +25,12 @@ export function inOrder(referrers: Iterable<Descriptor>): readonly Descriptor[] 
 /** The list with one referrer more; undefined when it was there already, as it would be written now. */
 export function withReferrer(list: readonly Descriptor[], referrer: Descriptor): Document | undefined {
   if (list.some((one) => one.digest === referrer.digest)) return undefined;
-  return imageIndex({ manifests: inOrder([...list, referrer]) });
+  return referrersDocument([...list, referrer]);
+}
+
+/** The index that stands at the referrers tag. */
+export function referrersDocument(referrers: Iterable<Descriptor>): Document {
+  return imageIndex({ manifests: inOrder(referrers) });
 }
 
 /** The subject of a manifest and how it is listed there; undefined when it has none. @throws McpBuildError `manifest-invalid` */

@@ -1,0 +1,266 @@
+import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import type { LookupFunction } from 'node:net';
+import { McpBuildError } from '../../errors/index.ts';
+import { plainHttpRefused, protocolFault, TransientError } from './fault.ts';
+
+export interface Outgoing {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** `size` in bytes; `bytes` gives exactly so many or throws before the last. */
+  readonly body?: { readonly size: number; readonly bytes: AsyncIterable<Uint8Array> };
+}
+
+export interface Incoming {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Where it came from, after redirects. */
+  readonly url: URL;
+  /** Fails with `registry-unavailable` when it stalls or is cut off. Read it, or `discard` it. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Lets the connection go, reading on for a little so that it can be used again. */
+  discard(): Promise<void>;
+}
+
+/** How requests to one host travel. */
+export interface Channel {
+  readonly agent: http.Agent;
+  readonly lookup?: LookupFunction;
+}
+
+/** In milliseconds. */
+export interface Patience {
+  /** Until there is a connection. */
+  readonly connect: number;
+  /** Without a byte either way, or with hardly any. */
+  readonly stall: number;
+}
+
+/** In bytes per `stall`: a body that drips slower than that counts as stalled. */
+const FLOOR = 4096;
+const DISCARDED = 64 * 1024;
+
+/**
+ * One HTTP exchange, without redirects, credentials or repetition.
+ * @throws McpBuildError `registry-unavailable` (a `TransientError` where trying again may help), `tls`, `plain-http-refused`; what
+ * the body throws
+ */
+export function exchange(
+  outgoing: Outgoing,
+  channel: Channel,
+  patience: Patience,
+  signal?: AbortSignal,
+): Promise<Incoming> {
+  const { url, body } = outgoing;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const request = (url.protocol === 'https:' ? https : http).request(url, {
+      method: outgoing.method,
+      headers: { ...outgoing.headers, ...(body ? { 'content-length': String(body.size) } : {}) },
+      agent: channel.agent,
+      ...(channel.lookup ? { lookup: channel.lookup } : {}),
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const arm = (milliseconds: number, what: string) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => fail(new TransientError(`${url.host} ${what}`, url.host)), milliseconds);
+    };
+    let settled = false;
+    const fail = (error: unknown) => {
+      clearTimeout(timer);
+      request.destroy();
+      if (settled) return;
+      settled = true;
+      signal?.removeEventListener('abort', onAbort);
+      reject(error);
+    };
+    const onAbort = () => fail(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    arm(patience.connect, 'took too long to connect');
+    request.once('socket', (socket) => {
+      if (!socket.connecting) return arm(patience.stall, 'did not answer in time');
+      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+        if (!settled && timer) arm(patience.stall, 'did not answer in time');
+      });
+    });
+    request.on('error', (error) => fail(networkFault(error, url)));
+    request.once('response', (message) => {
+      clearTimeout(timer);
+      if (settled) return;
+      settled = true;
+      signal?.removeEventListener('abort', onAbort);
+      // Answered before it has read everything: the rest is for nobody, and the connection can't be used again.
+      if (!request.writableFinished) message.once('end', () => request.destroy());
+      resolve(incoming(message, url, patience, signal));
+    });
+    if (!body) {
+      request.end();
+      return;
+    }
+    pump(body.bytes, request, {
+      waiting: () => arm(patience.stall, 'stopped taking what is sent to it'),
+      reading: () => clearTimeout(timer),
+      stopped: () => settled,
+    }).then(
+      () => {
+        if (!settled) arm(patience.stall, 'did not answer in time');
+      },
+      (error) => fail(error instanceof McpBuildError ? error : networkFault(error as Error, url)),
+    );
+  });
+}
+
+/** A small body. */
+export async function* onceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
+}
+
+/** The whole of a small answer. @param limit in bytes. @throws McpBuildError `registry-unavailable` */
+export async function readBody(answer: Incoming, limit: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of answer.body) {
+    size += chunk.length;
+    if (size > limit)
+      throw protocolFault(answer.url.host, `sends more than ${limit} bytes where a short document belongs`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function pump(
+  bytes: AsyncIterable<Uint8Array>,
+  request: http.ClientRequest,
+  on: { waiting(): void; reading(): void; stopped(): boolean },
+): Promise<void> {
+  on.reading();
+  for await (const chunk of bytes) {
+    if (on.stopped()) return;
+    on.waiting();
+    if (!request.write(chunk)) await drained(request);
+    // The source may be slow without the registry being at fault.
+    on.reading();
+  }
+  if (!on.stopped()) request.end();
+}
+
+function drained(request: http.ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      request.off('drain', done);
+      request.off('close', done);
+      resolve();
+    };
+    request.once('drain', done);
+    // Its error is told by the request's own handler.
+    request.once('close', done);
+    if (request.destroyed) done();
+  });
+}
+
+function incoming(message: IncomingMessage, url: URL, patience: Patience, signal: AbortSignal | undefined): Incoming {
+  const body = paced(message, url, patience.stall, signal);
+  return {
+    status: message.statusCode ?? 0,
+    headers: message.headers,
+    url,
+    body,
+    discard: async () => {
+      let seen = 0;
+      try {
+        for await (const chunk of body) {
+          seen += chunk.length;
+          if (seen > DISCARDED) break;
+        }
+      } catch {
+        // Nobody wanted it.
+      }
+      if (!message.complete) message.destroy();
+    },
+  };
+}
+
+/** Only the time spent waiting for the registry counts: a slow reader is no stall. */
+async function* paced(
+  message: IncomingMessage,
+  url: URL,
+  stall: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const chunks = message[Symbol.asyncIterator]();
+  let waited = 0;
+  let seen = 0;
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const started = performance.now();
+      const next = await within(chunks.next(), stall, url, signal);
+      if (next.done) {
+        if (!message.complete) throw new TransientError(`${url.host} cut the connection`, url.host);
+        return;
+      }
+      const chunk = next.value as Uint8Array;
+      waited += performance.now() - started;
+      seen += chunk.length;
+      if (waited > stall) {
+        if (seen < FLOOR) throw stalled(url);
+        waited = 0;
+        seen = 0;
+      }
+      yield chunk;
+    }
+  } catch (error) {
+    throw error instanceof McpBuildError || signal?.aborted ? error : networkFault(error as Error, url);
+  } finally {
+    if (!message.complete) message.destroy();
+  }
+}
+
+function within<T>(work: Promise<T>, milliseconds: number, url: URL, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(stalled(url)), milliseconds);
+    const onAbort = () => reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    });
+  });
+}
+
+function stalled(url: URL): TransientError {
+  return new TransientError(`${url.host} stopped in the middle of its answer`, url.host);
+}
+
+// Node names failed checks of a certificate by OpenSSL's reasons, and what is no TLS at all by ERR_SSL_ and EPROTO.
+const CERTIFICATE =
+  /^(?:CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH|ERR_TLS_CERT)/;
+
+export function networkFault(error: Error, url: URL): McpBuildError {
+  if (error instanceof McpBuildError) return error;
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (isPlainHttp(error)) return plainHttpRefused(url.host);
+  if (CERTIFICATE.test(code) || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || code === 'EPROTO') {
+    return new McpBuildError({
+      code: 'tls',
+      message: `The certificate or TLS of ${url.host} is not accepted (${code})`,
+      input: url.host,
+      fix: `Put the authority that signed it into certs.d/${url.host}/ca.crt, or name it with --ca; verification can't be switched off.`,
+      exit: 5,
+      cause: error,
+    });
+  }
+  if (code.startsWith('HPE_')) return protocolFault(url.host, 'does not answer in HTTP', error);
+  return new TransientError(`${url.host} can't be reached (${code || error.message})`, url.host, undefined, error);
+}
+
+/** Whether a TLS handshake met a server that speaks HTTP without it. */
+export function isPlainHttp(error: unknown): boolean {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return (
+    code === 'ERR_SSL_WRONG_VERSION_NUMBER' ||
+    code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG' ||
+    /wrong version number|packet length too long/.test(message)
+  );
+}
