@@ -1,6 +1,7 @@
 export type { Adapter, FetchOptions, Resolution, ResolveOptions } from './adapter.ts';
 export { type BuildEnvironment, type Built, type BuiltLayer, build, layerKey } from './build.ts';
 export { ARTIFACT_LIMIT, type ArtifactCache, artifactCache } from './cache.ts';
+export { type TarDifference, tarDifferences } from './compare.ts';
 export type { Entry } from './entry.ts';
 export {
   assemble,
@@ -12,6 +13,7 @@ export {
   LOCK_ANNOTATION,
   SOURCE_ANNOTATION,
 } from './image.ts';
+export { COMPRESSOR, type Layer, MTIME, type WrittenLayer, writeLayer } from './layer.ts';
 export {
   type Artifact,
   type Base,
@@ -38,4 +40,3 @@ export {
   parseSource,
   type Source,
 } from './source.ts';
-export { COMPRESSOR, type Layer, MTIME, type WrittenLayer, writeLayer } from './layer.ts';

@@ -58,7 +58,7 @@ export function buildCommand(): Command {
         environment,
         workspace,
         store,
-        layerCache: options.layerCache,
+        layerCache: options.layerCache ? 'all' : 'base',
         locked: options.locked === true,
         progress: out.progress,
       });

@@ -14,6 +14,7 @@ export const COMMANDS = {
   init: { load: async () => (await import('./init.ts')).initCommand() },
   sign: { load: async () => (await import('./sign.ts')).signCommand() },
   verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
+  reproduce: { load: async () => (await import('./reproduce.ts')).reproduceCommand() },
   list: { load: async () => (await import('./list.ts')).listCommand() },
   prune: { load: async () => (await import('./prune.ts')).pruneCommand() },
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },

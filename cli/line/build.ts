@@ -27,8 +27,10 @@ export interface BuildOptions {
   readonly environment: Environment;
   readonly workspace: string | undefined;
   readonly store: LayoutStore;
-  /** `false` makes every layer of the server (not those of its base) anew. */
-  readonly layerCache?: boolean;
+  /** `all` by default; `base` makes every layer of the server anew; `none` makes all of them anew, and remembers none. */
+  readonly layerCache?: 'all' | 'base' | 'none';
+  /** `false` leaves the store without tags. */
+  readonly tag?: boolean;
   /** Refuses any output that differs from the lock's. */
   readonly locked?: boolean;
   readonly progress?: (line: string) => void;
@@ -51,7 +53,7 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
     return parsed?.success ? parsed.data : undefined;
   };
   const fresh = new Set<Digest>(
-    options.layerCache === false
+    options.layerCache === 'base'
       ? options.platforms.flatMap((platform) =>
           (lock.platforms[platform]?.layers ?? []).filter(isServers).map((layer) => layerKey(layer, platform)),
         )
@@ -65,18 +67,21 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
     },
     ingest: (bytes) => store.ingest(bytes, LAYER),
     has: (blob) => store.has({ mediaType: LAYER, ...blob }),
-    recall: async (key) => (fresh.has(key) ? undefined : recall(key)),
-    remember: (key, output) => {
+    recall: options.layerCache === 'none' ? undefined : async (key) => (fresh.has(key) ? undefined : recall(key)),
+    remember: async (key, output) => {
+      if (options.layerCache === 'none') return;
       // Both platforms may share a layer: made anew once is anew.
       fresh.delete(key);
-      return writeAtomic(join(cached, hexOf(key)), JSON.stringify(output));
+      await writeAtomic(join(cached, hexOf(key)), JSON.stringify(output));
     },
     base: (platform) => foreignBase(lock, platform, store),
     ...(options.progress ? { progress: options.progress } : {}),
   });
-  const differences = outputDifferences(lock, built.lock);
-  if (differences.length > 0 && options.locked) throw outputDiffers(lock, differences);
-  await publish(built, store);
+  if (options.locked) {
+    const differences = outputDifferences(lock, built.lock);
+    if (differences.length > 0) throw outputDiffers(lock, differences);
+  }
+  await publish(built, store, options.tag !== false);
   return built;
 }
 
@@ -90,12 +95,13 @@ function tagSafe(version: string): string {
   return version.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 100);
 }
 
-async function publish(built: Built, store: LayoutStore): Promise<void> {
+async function publish(built: Built, store: LayoutStore, tagged: boolean): Promise<void> {
   for (const { config, manifest } of built.images) {
     await store.write(descriptor(config), once(config.bytes));
     await store.writeManifest(manifest.bytes, manifest.mediaType);
   }
   const index = await store.writeManifest(built.index.bytes, built.index.mediaType);
+  if (!tagged) return;
   const { name, source } = built.lock;
   for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, name]) await store.tag(tag, index);
 }
@@ -125,7 +131,7 @@ function parseJson(text: string): unknown {
 }
 
 /** Names each output that the lock already holds and that came out otherwise. */
-function outputDifferences(before: Lock, after: Lock): string[] {
+export function outputDifferences(before: Lock, after: Lock): string[] {
   const found: string[] = [];
   const compressor = before.compressor !== undefined && before.compressor !== after.compressor;
   for (const [platform, { layers, image }] of Object.entries(before.platforms)) {
