@@ -67,6 +67,7 @@ export {
   type Identity,
   keylessSigner,
   parseSigningConfig,
+  publicGoodServices,
   type Service,
   type SigningServices,
   tokenIdentity,

@@ -5,6 +5,19 @@ import type { SigningServices } from './config.ts';
 import { failed } from './post.ts';
 import { witnessesOf } from './witnesses.ts';
 
+/**
+ * The public Sigstore instance: whatever is signed there is in a public log for ever, with the identity that signed it. Its log is of the
+ * first version, which promises a time by itself.
+ */
+export async function publicGoodServices(): Promise<SigningServices> {
+  const { DEFAULT_FULCIO_URL, DEFAULT_REKOR_URL } = await import('@sigstore/sign');
+  return {
+    certificateAuthority: DEFAULT_FULCIO_URL,
+    logs: [{ url: DEFAULT_REKOR_URL, version: 1 }],
+    timestampAuthorities: [],
+  };
+}
+
 /** Where an OpenID token comes from. It is asked for anew for each signature, for they are short-lived. */
 export type Identity = () => Promise<string>;
 

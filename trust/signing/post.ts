@@ -16,17 +16,28 @@ export async function post(url: string, body: object, accept = 'application/json
       headers: { 'content-type': 'application/json', accept },
       body: JSON.stringify(body),
       timeout: TIMEOUT,
-      size: LIMIT,
       retry: { retries: 2, minTimeout: 500 },
       redirect: 'error',
     });
-    const bytes = await response.buffer();
+    const bytes = await bounded(url, response.body);
     if (response.ok) return bytes;
     throw failed(url, `answered ${response.status}: ${bytes.toString('utf8').slice(0, 300)}`);
   } catch (error) {
     if (error instanceof McpBuildError) throw error;
     throw failed(url, `can't be reached: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+async function bounded(url: string, body: AsyncIterable<unknown> | null): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    const bytes = Buffer.from(chunk as Uint8Array);
+    size += bytes.length;
+    if (size > LIMIT) throw failed(url, `answered with more than ${LIMIT} bytes`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks);
 }
 
 export function failed(service: string, what: string): McpBuildError {
