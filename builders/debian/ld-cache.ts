@@ -61,7 +61,5 @@ export function compareLibraries(a: string, b: string): number {
     const difference = oneIsNumber ? Number(one) - Number(other) : one.charCodeAt(0) - other.charCodeAt(0);
     if (difference !== 0) return difference;
   }
-  if (left.length === right.length) return 0;
-  // The end is a NUL there, below every other character; but a digit is compared with it as a digit with no digit.
   return left.length - right.length;
 }
