@@ -17,7 +17,7 @@ function updateCommand(): Command {
   return new Command('update')
     .summary('lock a base anew from today’s signed indices')
     .description(
-      'Reads the signed indices of Debian stable from this machine’s apt sources, or from MCP_BUILD_DEBIAN_MIRROR, and locks the\nnewest versions of what a base holds. Servers take a new base when they are locked again.',
+      'Reads the signed indices of Debian stable from this machine’s apt sources, or from MCP_BUILD_DEBIAN_MIRROR, and locks the newest versions of what a base holds. Servers take a new base when they are locked again.',
     )
     .argument('[base...]', 'recipes under images/; all by default')
     .addOption(platformOption(`platforms to lock; ${PLATFORMS.join(' and ')} by default`))

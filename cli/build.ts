@@ -21,7 +21,7 @@ export function buildCommand(): Command {
   return new Command('build')
     .summary('bake a lock into an image')
     .description(
-      'Bakes a lock into an OCI image in the local store: no Docker daemon, no root, no package code. The same lock always gives\nthe same image. A source is locked first, in your state folder. No byte is used before its hash is checked.',
+      'Bakes a lock into an OCI image in the local store: no Docker daemon, no root, no package code. The same lock always gives the same image. A source is locked first, in your state folder. No byte is used before its hash is checked.',
     )
     .argument('<name|source>', 'a folder of ./lockfiles/, or npm:… / pypi:…')
     .addOption(platformOption('platforms to build; all that are locked by default'))

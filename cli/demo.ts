@@ -19,7 +19,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .summary('the whole line on two real servers, in a folder that is removed afterwards')
     .description(
-      'Locks, builds, signs, verifies and starts a real npm server and a real PyPI one, asks them for their tools, and shows that a\nchanged image does not start. Your own state folder is left alone.',
+      'Locks, builds, signs, verifies and starts a real npm server and a real PyPI one, asks them for their tools, and shows that a changed image does not start. Your own state folder is left alone.',
     )
     .addHelpText('after', examples(['mcp-build demo', 'needs Docker and the two registries']))
     .action(async () => {

@@ -17,7 +17,7 @@ export function initCommand(): Command {
   return new Command('init')
     .summary('make a key to sign with')
     .description(
-      'Makes a key pair to sign images with and to share in a team: the private half encrypted and readable by you alone, the\npublic half for everyone who verifies. cosign verifies what it signs. An existing key is never replaced.',
+      'Makes a key pair to sign images with and to share in a team: the private half encrypted and readable by you alone, the public half for everyone who verifies. cosign verifies what it signs. An existing key is never replaced.',
     )
     .option('--output <folder>', 'folder for mcp-build.key and mcp-build.pub; your state folder by default')
     .addOption(new Option('--type <type>', 'kind of key').choices(['ecdsa-p256', 'ed25519']).default('ecdsa-p256'))

@@ -21,7 +21,7 @@ export function lockCommand(): Command {
   return new Command('lock')
     .summary('resolve a server to pinned versions with hashes')
     .description(
-      'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/:\nnative lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
+      'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/: native lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
     )
     .argument('<source>', 'npm:<package>[@range] or pypi:<project>[specifier]')
     .addOption(

@@ -37,6 +37,5 @@ export function usage<T>(parse: () => T): T {
 
 /** Examples at the end of a command's help. */
 export function examples(...lines: readonly [command: string, what: string][]): string {
-  const width = Math.max(...lines.map(([command]) => command.length));
-  return `\nExamples:\n${lines.map(([command, what]) => `  $ ${command.padEnd(width)}  ${what}`).join('\n')}\n`;
+  return `\nExamples:\n${lines.map(([command, what]) => `  # ${what}\n  $ ${command}`).join('\n')}\n`;
 }

@@ -17,7 +17,7 @@ export function pruneCommand(): Command {
   return new Command('prune')
     .summary('free the space of images and downloads that nothing needs')
     .description(
-      'Removes superseded builds (those that no name of a server points at any more) from the local store, and every blob that no\ntag reaches. Safe while other commands run: what was written or used within the grace time stays.',
+      'Removes superseded builds (those that no name of a server points at any more) from the local store, and every blob that no tag reaches. Safe while other commands run: what was written or used within the grace time stays.',
     )
     .option('--downloads', 'remove the cached downloads, too; the next build fetches them again')
     .option('--grace <minutes>', 'spare what is younger', '60')

@@ -8,7 +8,7 @@ export function reproduceCommand(): Command {
   return new Command('reproduce')
     .summary('build an image again from its lock, and compare')
     .description(
-      'Builds an image a second time from its lock alone, in an empty store and with no layer cache, and compares the digests.\nWhere they differ it says which layer, and which file or compressor. Exits with 4 then.',
+      'Builds an image a second time from its lock alone, in an empty store and with no layer cache, and compares the digests. Where they differ it says which layer, and which file or compressor. Exits with 4 then.',
     )
     .argument('<name|source|image>', 'a folder of ./lockfiles/, npm:… / pypi:…, or an image whose lock is here')
     .addOption(jsonOption())

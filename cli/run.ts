@@ -16,6 +16,7 @@ import { homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { environmentValues, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples, usage } from './options.ts';
+import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
 
 interface Options {
@@ -25,6 +26,8 @@ interface Options {
   readonly key?: readonly string[];
   readonly memory?: number;
   readonly cpus?: number;
+  readonly plainHttp?: boolean;
+  readonly certs?: string;
 }
 
 export function runCommand(): Command {
@@ -55,6 +58,8 @@ export function runCommand(): Command {
       ),
     )
     .addOption(new Option('--cpus <number>', 'most processors').argParser(Number))
+    .addOption(plainHttpOption())
+    .addOption(certificatesOption())
     .addHelpText(
       'after',
       examples(
@@ -83,6 +88,7 @@ async function run(target: string, args: readonly string[], options: Options): P
     home,
     environment,
     ...(options.key ? { keys: await Promise.all(options.key.map(publicKeyFile)) } : {}),
+    registry: registryOptions(options),
     progress: out.progress,
     say: out.note,
   });

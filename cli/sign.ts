@@ -4,16 +4,19 @@ import { homeOf } from './line/home.ts';
 import { findImage } from './line/image.ts';
 import { signingKey } from './line/keys.ts';
 import { examples, jsonOption } from './options.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
 
 export function signCommand(): Command {
   return new Command('sign')
     .summary('sign an image with a key')
     .description(
-      'Signs an image, and each of its platforms, as cosign does: a Sigstore bundle attached to the digest. What it signs, cosign\nverifies. Signing again with the same key changes nothing.',
+      'Signs an image, and each of its platforms, as cosign does: a Sigstore bundle attached to the digest. What it signs, cosign verifies. Signing again with the same key changes nothing.',
     )
-    .argument('<image>', 'a name in the local store, or oci:FOLDER[:tag][@sha256:…]')
+    .argument('<image>', 'a name in the local store, registry.example/team/server:tag, or oci:FOLDER[:tag]')
     .option('--key <file>', 'private key (PKCS#8 or cosign’s); the one that `init` made by default')
+    .addOption(plainHttpOption())
+    .addOption(certificatesOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -22,11 +25,11 @@ export function signCommand(): Command {
         ['MCP_BUILD_PASSPHRASE=… mcp-build sign server-memory --key team.key', 'where nobody can be asked'],
       ),
     )
-    .action(async (name: string, options: { readonly key?: string; readonly json?: boolean }) => {
+    .action(async (name: string, options: RegistryFlags & { readonly key?: string }) => {
       const out = terminal(options);
       const environment = { ...process.env };
       const home = homeOf(environment);
-      const { store, image } = await findImage(name, home);
+      const { store, image } = await findImage(name, home, { environment, ...registryOptions(options) });
       const key = await signingKey(options.key, home, environment);
       const signatures = await signImage(store, image, keySigner(key));
       await out.result(

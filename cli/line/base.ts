@@ -8,10 +8,12 @@ import {
 } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import {
+  copy,
   type Descriptor,
   type ImageManifest,
   type LayoutStore,
   openLayout,
+  openRemote,
   parseImageConfig,
   parseManifest,
   parseReference,
@@ -19,6 +21,7 @@ import {
   type Store,
   treeOf,
 } from '../../registry/index.ts';
+import type { Environment } from './home.ts';
 
 /**
  * Reads `--base`: an image that is named by its digest, so that it can't become another one.
@@ -26,34 +29,37 @@ import {
  */
 export function parseBase(text: string): Base {
   const reference = parseReference(text);
-  if (reference.digest && reference.kind === 'layout') {
+  if (reference.digest && reference.kind !== 'local') {
     return { kind: 'image', reference: text.slice(0, text.lastIndexOf('@')), digest: reference.digest };
   }
   throw new McpBuildError({
     code: 'base-unpinned',
-    message: `Base "${text}" is not an image in a layout, named by its digest`,
+    message: `Base "${text}" is not an image of a registry or a layout, named by its digest`,
     input: text,
-    fix: 'Write oci:FOLDER@sha256:…; `skopeo copy` puts an image of any registry into such a folder.',
+    fix: 'Write registry.example/base@sha256:… or oci:FOLDER@sha256:….',
     exit: 2,
   });
 }
 
 /** Brings a foreign base into the store, once, every byte checked on the way. */
-export async function importBase(base: Base, store: LayoutStore): Promise<void> {
+export async function importBase(base: Base, store: LayoutStore, environment: Environment): Promise<void> {
   if (base.kind !== 'image') return;
   if (await isWhole(store, base)) return;
-  const from = await sourceOf(base);
+  const from = await sourceOf(base, environment);
   const root = await from.resolve(base.digest);
-  const { nodes, blobs } = await treeOf(from, root);
-  for (const blob of blobs) if (!(await store.has(blob))) await store.write(blob, from.read(blob));
-  for (const node of nodes) await store.writeManifest(node.bytes, node.descriptor.mediaType);
+  await copy(from, store, root);
 }
 
 /** The layers and variables of the lock's foreign base on one platform; undefined where the base is our own. @throws McpBuildError `base-platform`, `base-invalid` */
-export async function foreignBase(lock: Lock, platform: Platform, store: LayoutStore): Promise<BaseImage | undefined> {
+export async function foreignBase(
+  lock: Lock,
+  platform: Platform,
+  store: LayoutStore,
+  environment: Environment,
+): Promise<BaseImage | undefined> {
   const { base } = lock;
   if (base.kind !== 'image') return undefined;
-  await importBase(base, store);
+  await importBase(base, store, environment);
   const manifest = await platformManifest(store, await store.resolve(base.digest), platform, base.reference);
   const config = parseImageConfig(await readDocument(store, manifest.config), manifest.config.digest);
   if (config.architecture !== architectureOf(platform) || config.os !== 'linux')
@@ -96,16 +102,22 @@ async function platformManifest(
   throw noPlatform(name, platform);
 }
 
-async function sourceOf(base: Base & { kind: 'image' }): Promise<Store> {
+async function sourceOf(base: Base & { kind: 'image' }, environment: Environment): Promise<Store> {
   const reference = parseReference(`${base.reference}@${base.digest}`);
-  if (reference.kind === 'layout') return openLayout(reference.folder, { create: false, readOnly: true });
-  throw new McpBuildError({
-    code: 'base-unpinned',
-    message: `Base ${base.reference} can't be read`,
-    input: base.reference,
-    fix: 'Lock again with --base oci:FOLDER@sha256:….',
-    exit: 2,
-  });
+  switch (reference.kind) {
+    case 'layout':
+      return openLayout(reference.folder, { create: false, readOnly: true });
+    case 'remote':
+      return openRemote(reference, { environment });
+    case 'local':
+      throw new McpBuildError({
+        code: 'base-unpinned',
+        message: `Base ${base.reference} is a name of one machine's store`,
+        input: base.reference,
+        fix: 'Lock again with --base registry.example/base@sha256:… or oci:FOLDER@sha256:….',
+        exit: 2,
+      });
+  }
 }
 
 async function isWhole(store: LayoutStore, base: Base & { kind: 'image' }): Promise<boolean> {

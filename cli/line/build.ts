@@ -74,7 +74,7 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
       fresh.delete(key);
       await writeAtomic(join(cached, hexOf(key)), JSON.stringify(output));
     },
-    base: (platform) => foreignBase(lock, platform, store),
+    base: (platform) => foreignBase(lock, platform, store, options.environment),
     ...(options.progress ? { progress: options.progress } : {}),
   });
   if (options.locked) {

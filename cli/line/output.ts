@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { architectureOf, type Built, hostPlatform, type Platform } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { temporaryBeside } from '../../files/index.ts';
-import { type LayoutStore, openLayout, treeOf } from '../../registry/index.ts';
+import { copy, type LayoutStore, openLayout } from '../../registry/index.ts';
 import { descriptor, immutableTag } from './build.ts';
 import type { Environment } from './home.ts';
 
@@ -54,13 +54,9 @@ export async function writeOutput(output: Output, options: OutputOptions): Promi
 }
 
 async function toLayout(folder: string, { built, store }: OutputOptions): Promise<string> {
-  const to = await openLayout(folder);
-  const root = descriptor(built.index);
-  const { nodes, blobs } = await treeOf(store, root);
-  for (const blob of blobs) if (!(await to.has(blob))) await to.write(blob, store.read(blob));
-  for (const node of nodes) await to.writeManifest(node.bytes, node.descriptor.mediaType);
-  await to.tag(immutableTag(built.lock), root);
-  await to.tag(built.lock.name, root);
+  await copy(store, await openLayout(folder), descriptor(built.index), {
+    tags: [immutableTag(built.lock), built.lock.name],
+  });
   return `oci:${folder}:${built.lock.name}`;
 }
 

@@ -2,13 +2,13 @@ import { homedir } from 'node:os';
 import { hostPlatform, looksLikeSource, type Platform } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
-import { type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
+import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
 import { dockerRuntime, type Limits, type Permissions, reaper, type SessionOptions } from '../../runner/index.ts';
 import { keySigner, signImage } from '../../trust/index.ts';
 import { buildLock } from './build.ts';
 import { readLockFolder, writeOutputs } from './folder.ts';
 import type { Environment, Home } from './home.ts';
-import { findImage } from './image.ts';
+import { findImage, type RegistryOptions } from './image.ts';
 import { machineKey, ownKeys, type TrustedKey } from './keys.ts';
 import { stateLock } from './source.ts';
 import { requirePass, verifyImage } from './verify.ts';
@@ -23,6 +23,7 @@ export interface VerifiedOptions {
   readonly home: Home;
   readonly environment: Environment;
   readonly keys?: readonly TrustedKey[];
+  readonly registry?: Omit<RegistryOptions, 'environment'>;
   readonly progress: (line: string) => void;
   readonly say: (line: string) => void;
 }
@@ -34,9 +35,18 @@ export async function verifiedImage(target: string, options: VerifiedOptions): P
 }
 
 async function fromReference(target: string, options: VerifiedOptions): Promise<Verified> {
-  const { store, image } = await findImage(target, options.home);
-  await check(store, image, target, options);
-  return { store, image, server: { name: target.split(/[:@]/)[0] ?? target } };
+  const { home, environment, progress, registry } = options;
+  const found = await findImage(target, home, { ...registry, environment });
+  const server = { name: found.server };
+  if (found.place.kind !== 'remote' && found.place.kind !== 'archive') {
+    await check(found.store, found.image, target, options);
+    return { store: found.store, image: found.image, server };
+  }
+  // Brought here whole and by digest, so that what is verified is what is started, whatever the registry says next.
+  const store = await openLayout(home.store);
+  await copy(found.store, store, found.image, { progress: () => progress(`fetching ${target}`) });
+  await check(store, found.image, target, options);
+  return { store, image: found.image, server };
 }
 
 /** Locked, built and signed on first use, then only verified. The lock and its signature are this machine's own. */
