@@ -75,7 +75,8 @@ async function agentOf(flat: FlatOptions): Promise<Agent> {
   const rejectUnauthorized = flat.strictSSL !== false;
   const ca = flat.ca as string | string[] | undefined;
   return new npmAgent.Agent({
-    ...(ca ? { ca, secureContext: createSecureContext({ ca }) } : {}),
+    // Not `ca` itself: Node makes a key for its pool from all options at each request, and a bundle of authorities has 200 KB.
+    ...(ca ? { secureContext: createSecureContext({ ca }) } : {}),
     rejectUnauthorized,
     keepAlive: true,
     maxSockets: typeof flat.maxSockets === 'number' ? flat.maxSockets : 15,

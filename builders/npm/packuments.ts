@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import npmFetch from 'npm-registry-fetch';
 import { hexOf, sha256 } from '../../digest/index.ts';
-import { isFault, McpBuildError } from '../../errors/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
 import { temporaryBeside } from '../../files/index.ts';
 import type { NpmConfiguration } from './configuration.ts';
 import { type Reply, readBody, reasonOf, redact, request, retryPlan, unavailable } from './http.ts';
@@ -32,6 +32,8 @@ export interface NpmPackumentCache {
 const LIMIT = 256 * 1024 * 1024;
 /** Of documents kept in memory, in bytes of their reduced form. */
 const REMEMBERED = 24 * 1024 * 1024;
+/** In milliseconds; what public registries allow a cache. */
+const REMEMBERED_FOR = 300_000;
 
 interface Stored {
   readonly format: 1;
@@ -39,47 +41,49 @@ interface Stored {
   readonly etag: string | undefined;
   /** Milliseconds since 1970 until which the registry said it may be used unasked. */
   readonly fresh: number;
+  /** Milliseconds since 1970 when it was last asked for. */
+  readonly asked: number;
   readonly packument: Packument;
 }
+
+type Validity = Pick<Stored, 'fresh' | 'asked'>;
 
 const unzip = promisify(gunzip);
 
 /**
- * Package documents, from memory, from `folder` (reduced, which makes a second resolution several times faster than parsing the whole
- * documents again) or from the user's registry, asked again with its ETag when they got stale.
+ * Package documents: from memory when this process read them within minutes (another server's resolution shares most of them), from
+ * `folder` (reduced, which makes a second resolution several times faster than parsing the whole documents again), or from the user's
+ * registry, asked again with its ETag when they got stale.
  */
 export function packuments(configuration: NpmConfiguration, folder: string, signal?: AbortSignal): Packuments {
-  const underWay = new Map<string, Promise<Packument>>();
-  const sizes = new Map<string, number>();
+  const shared = memoryOf(configuration);
+  const asked = new Map<string, Promise<Packument>>();
   const failures: McpBuildError[] = [];
-  let remembered = 0;
+  const since = Date.now();
 
-  function remember(name: string, size: number): void {
-    sizes.set(name, size);
-    remembered += size;
-    for (const [oldest, bytes] of sizes) {
-      if (remembered <= REMEMBERED || oldest === name) break;
-      sizes.delete(oldest);
-      underWay.delete(oldest);
-      remembered -= bytes;
+  async function find(name: string): Promise<Packument> {
+    const known = shared.get(name);
+    if (known) return known;
+    try {
+      const { packument, size } = await load(name, configuration, { folder, signal, since });
+      shared.set(name, packument, size);
+      return packument;
+    } catch (error) {
+      if (error instanceof McpBuildError && error.code !== 'package-not-found') failures.push(error);
+      throw error;
     }
   }
 
   function of(name: string): Promise<Packument> {
-    const known = underWay.get(name);
+    const known = asked.get(name);
     if (known) return known;
-    const work = load(name, configuration, folder, signal).then(
-      ({ packument, size }) => {
-        remember(name, size);
-        return packument;
-      },
-      (error: unknown) => {
-        if (error instanceof McpBuildError && error.code !== 'package-not-found') failures.push(error);
-        throw error;
-      },
+    const work = find(name);
+    asked.set(name, work);
+    // A large document is kept by the size-bounded memory alone; a failure for the whole resolution, or each dependent would retry it.
+    work.then(
+      () => asked.delete(name),
+      () => undefined,
     );
-    underWay.set(name, work);
-    work.catch(() => undefined);
     return work;
   }
 
@@ -92,26 +96,67 @@ export function packuments(configuration: NpmConfiguration, folder: string, sign
   return { of, npmCache, failures };
 }
 
+interface Memory {
+  get(name: string): Packument | undefined;
+  set(name: string, packument: Packument, size: number): void;
+}
+
+const memories = new WeakMap<NpmConfiguration, Memory>();
+
+function memoryOf(configuration: NpmConfiguration): Memory {
+  const known = memories.get(configuration);
+  if (known) return known;
+  const entries = new Map<string, { packument: Packument; size: number; until: number }>();
+  let total = 0;
+  const drop = (name: string) => {
+    total -= entries.get(name)?.size ?? 0;
+    entries.delete(name);
+  };
+  const memory: Memory = {
+    get(name) {
+      const entry = entries.get(name);
+      if (entry && entry.until > Date.now()) return entry.packument;
+      drop(name);
+      return undefined;
+    },
+    set(name, packument, size) {
+      drop(name);
+      entries.set(name, { packument, size, until: Date.now() + REMEMBERED_FOR });
+      total += size;
+      // Oldest first: a Map keeps the order of insertion.
+      for (const oldest of entries.keys()) {
+        if (total <= REMEMBERED || oldest === name) break;
+        drop(oldest);
+      }
+    },
+  };
+  memories.set(configuration, memory);
+  return memory;
+}
+
 async function load(
   name: string,
   configuration: NpmConfiguration,
-  folder: string,
-  signal: AbortSignal | undefined,
+  { folder, signal, since }: { folder: string; signal: AbortSignal | undefined; since: number },
 ): Promise<{ packument: Packument; size: number }> {
   const { flat } = configuration;
   const registry = registryOf(name, flat);
   const url = `${registry.replace(/\/+$/, '')}/${name.replace('/', '%2f')}`;
   const path = join(folder, `${hexOf(sha256(url))}.json`);
   const stored = await read(path, url, name);
-  if (stored && !flat.preferOnline && (stored.value.fresh > Date.now() || flat.preferOffline || flat.offline)) {
+  if (stored && (stored.value.asked >= since || (!flat.preferOnline && isUsable(stored.value, flat)))) {
     return { packument: stored.value.packument, size: stored.size };
   }
   if (flat.offline) throw unavailable(url, "is not cached, and npm's configuration says offline");
   const reply = await ask(url, name, { configuration, registry, signal, etag: stored?.value.etag });
   if ('packument' in reply) return { packument: reply.packument, size: await write(path, reply) };
   if (!stored) throw invalidAnswer(url, name, 'answers 304 to a question without a condition');
-  await write(path, { ...stored.value, fresh: reply.fresh });
+  await write(path, { ...stored.value, ...reply });
   return { packument: stored.value.packument, size: stored.size };
+}
+
+function isUsable(stored: Stored, flat: NpmConfiguration['flat']): boolean {
+  return stored.fresh > Date.now() || flat.preferOffline === true || flat.offline === true;
 }
 
 /** The registry npm's configuration has for a package: that of its scope, else the default. */
@@ -126,7 +171,7 @@ interface Asking {
   readonly etag: string | undefined;
 }
 
-async function ask(url: string, name: string, asking: Asking): Promise<Stored | { fresh: number }> {
+async function ask(url: string, name: string, asking: Asking): Promise<Stored | Validity> {
   const { retries, pause } = retryPlan(asking.configuration.flat);
   for (let attempt = 0; ; attempt++) {
     const reply = await request(url, {
@@ -149,11 +194,12 @@ async function ask(url: string, name: string, asking: Asking): Promise<Stored | 
   }
 }
 
-async function receive(reply: Reply, url: string, name: string): Promise<Stored | { fresh: number }> {
-  const fresh = Date.now() + maxAge(reply.headers['cache-control']);
+async function receive(reply: Reply, url: string, name: string): Promise<Stored | Validity> {
+  const asked = Date.now();
+  const validity: Validity = { asked, fresh: asked + maxAge(reply.headers['cache-control']) };
   if (reply.status === 304) {
     reply.body.resume();
-    return { fresh };
+    return validity;
   }
   if (reply.status !== 200) {
     reply.body.destroy();
@@ -172,7 +218,7 @@ async function receive(reply: Reply, url: string, name: string): Promise<Stored 
     throw invalidAnswer(url, name, 'is not JSON', cause);
   }
   const etag = reply.headers.etag;
-  return { format: 1, url, etag, fresh, packument: readPackument(value, name, redact(url)) };
+  return { format: 1, url, etag, ...validity, packument: readPackument(value, name, redact(url)) };
 }
 
 function maxAge(header: string | undefined): number {
@@ -236,8 +282,4 @@ function invalidAnswer(url: string, name: string, what: string, cause?: unknown)
     exit: 5,
     cause,
   });
-}
-
-export function isAbsent(error: unknown): boolean {
-  return isFault(error, 'package-not-found');
 }

@@ -194,6 +194,9 @@ describe('documents that were fetched before', () => {
     w.registry.publish(server());
     await w.resolve('npm:hello-mcp');
     await w.resolve('npm:hello-mcp');
+    expect(w.registry.asked.filter(({ path }) => path === '/hello-mcp')).toHaveLength(1);
+    // Another process, as far as memory goes.
+    await w.resolve('npm:hello-mcp', { environment: { ...w.options.environment } });
     const asked = w.registry.asked.filter(({ path }) => path === '/hello-mcp');
     expect(asked.map(({ condition }) => condition !== undefined)).toEqual([false, true]);
     const options = await w.configured(`registry=${w.registry.url}\noffline=true\n`);
@@ -212,7 +215,7 @@ describe('documents that were fetched before', () => {
     const { readdir } = await import('node:fs/promises');
     const folder = join(w.options.cache, 'packuments');
     for (const file of await readdir(folder)) await writeFile(join(folder, file), '{"format":1,');
-    expect((await w.resolve('npm:hello-mcp')).version).toBe('1.0.0');
+    expect((await w.resolve('npm:hello-mcp', { environment: { ...w.options.environment } })).version).toBe('1.0.0');
   });
 });
 
