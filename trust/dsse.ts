@@ -1,4 +1,5 @@
 import { sign, verify } from 'node:crypto';
+import { verifyEd25519ph } from './key/ed25519ph.ts';
 import type { PublicKey } from './keys.ts';
 
 /** https://github.com/secure-systems-lab/dsse/blob/master/envelope.md, with exactly one signature, as Sigstore bundles have it. */
@@ -16,10 +17,13 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Buffe
   return Buffer.concat([Buffer.from(head), payload]);
 }
 
-export function envelopeVerifies(envelope: Envelope, { kind, key }: PublicKey): boolean {
+export function envelopeVerifies({ payloadType, payload, signature }: Envelope, { kind, key }: PublicKey): boolean {
   try {
-    const bytes = preAuthEncoding(envelope.payloadType, envelope.payload);
-    return verify(kind === 'ed25519' ? null : 'sha256', bytes, key, envelope.signature);
+    const bytes = preAuthEncoding(payloadType, payload);
+    if (kind !== 'ed25519') return verify('sha256', bytes, key, signature);
+    if (verify(null, bytes, key, signature)) return true;
+    // cosign signs bundles prehashed, and verifies both kinds. The two are kept apart by what is hashed: neither can pass for the other.
+    return verifyEd25519ph(bytes, signature, key.export({ type: 'spki', format: 'der' }).subarray(-32));
   } catch {
     return false;
   }

@@ -135,7 +135,7 @@ go_tool() { # command, module path of its main package, version
   if have go && have "$1" && go version -m "$(command -v "$1")" 2>/dev/null | grep -q "^	mod	.*	$3	"; then return 0; fi
   have go || { lack "$1" "go is not installed, which builds it"; return 0; }
   say "building $1 $3"
-  if GOBIN=$bin GOFLAGS=-trimpath attempt 1200 go install "$2@$3"; then printf '%s\n' "$3" >"$bin/.$1.version"
+  if GOBIN=$bin GOFLAGS=-trimpath GOTOOLCHAIN=auto attempt 1200 go install "$2@$3"; then printf '%s\n' "$3" >"$bin/.$1.version"
   else lack "$1" "\`go install $2@$3\` failed"; fi
 }
 
@@ -169,6 +169,10 @@ if [ "$what" = test ]; then
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
   go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"
   go_tool cosign github.com/sigstore/cosign/v3/cmd/cosign "$cosign_version"
+  go_tool fulcio github.com/sigstore/fulcio "$fulcio_version"
+  go_tool timestamp-server github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server "$timestamp_authority_version"
+  # Rekor v2 with its log in a folder.
+  go_tool posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix "$rekor_tiles_version"
 fi
 
 mv "$missing" "$cache/missing"

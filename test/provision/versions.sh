@@ -4,3 +4,7 @@ go_containerregistry_version=v0.22.1
 cosign_version=v3.1.3
 uv_version=0.13.9
 inspector_version=2.12.0
+fulcio_version=v1.8.8
+timestamp_authority_version=v2.1.5
+# Later ones name a dependency by a path that `go install` refuses.
+rekor_tiles_version=v2.3.0

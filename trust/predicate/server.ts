@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Digest, isDigest } from '../../digest/index.ts';
 
 /**
- * The predicate of our own: which server an image is, and what it may do and offers. Its form is described in docs/server-predicate.md; a
+ * The predicate of our own: which server an image is, and what it may do and offers. Its form is described in docs/provenance.md; a
  * reader ignores fields it doesn't know, so that newer writers may add some.
  */
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'not a sha256 digest');

@@ -15,7 +15,7 @@ export interface ExecOptions {
 const LIMIT = 64 * 1024;
 
 /**
- * A signer that is a program of the user's, for a key that can't be read: a KMS, an HSM, a token. The protocol is in docs/signing.md:
+ * A signer that is a program of the user's, for a key that can't be read: a KMS, an HSM, a token. The protocol is in docs/trust.md:
  * `<argv> public-key` prints a PEM; `<argv> sign` reads the bytes from stdin (their SHA-256 is in `MCP_BUILD_SHA256`) and prints the base64
  * of the signature. What it prints is verified before it is used.
  * @throws McpBuildError `signer-failed`, `signer-invalid`, `key-invalid`, `key-unsupported`
@@ -119,6 +119,6 @@ function run(
 }
 
 function fault(code: string, input: string, reason: string): McpBuildError {
-  const fix = 'Run it by hand with the word public-key after it; docs/signing.md says what it must do.';
+  const fix = 'Run it by hand with the word public-key after it; docs/trust.md says what it must do.';
   return new McpBuildError({ code, message: `Signer ${input} ${reason}`, input, fix });
 }
