@@ -1,6 +1,6 @@
-import { once } from 'node:events';
-import type { Duplex, Readable, Writable } from 'node:stream';
-import { pieces } from './frames.ts';
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import type { Attached } from './runtime.ts';
 
 /** The client's ends. stdout belongs to the protocol: nothing but the server's own bytes is ever written to it. */
 export interface Streams {
@@ -27,12 +27,12 @@ const STDERR_WAITING = 1024 * 1024;
  * Joins a client's streams with an attached container's, byte for byte and with back-pressure in both directions.
  * @returns when the container has closed its output and everything has been handed to the client
  */
-export async function bridge(socket: Duplex, streams: Streams, events: BridgeEvents): Promise<void> {
-  const forget = forwardInput(socket, streams.stdin, events);
+export async function bridge(server: Attached, streams: Streams, events: BridgeEvents): Promise<void> {
+  const forget = forwardInput(server.input, streams.stdin, events);
   const stdout = outlet(streams.stdout, events.onClientGone);
   const stderr = lossy(streams.stderr);
   try {
-    for await (const { stream, bytes } of pieces(socket as AsyncIterable<Uint8Array>)) {
+    for await (const { stream, bytes } of server.output) {
       if (stream === 'stderr') {
         stderr.write(events.onStderr(bytes));
         continue;
@@ -48,7 +48,7 @@ export async function bridge(socket: Duplex, streams: Streams, events: BridgeEve
 }
 
 /** @returns what to call when input is no longer wanted */
-function forwardInput(socket: Duplex, stdin: Readable, events: BridgeEvents): () => void {
+function forwardInput(socket: Writable, stdin: Readable, events: BridgeEvents): () => void {
   let ended = false;
   const onData = (chunk: Uint8Array) => {
     if (!socket.writable) return;
@@ -77,6 +77,8 @@ function forwardInput(socket: Duplex, stdin: Readable, events: BridgeEvents): ()
 }
 
 function outlet(stdout: Writable, onClientGone: () => void) {
+  // A pipe, file or terminal has handed bytes to the system when it calls back; a stream within this process may still hold them.
+  const lends = stdout instanceof Socket || 'fd' in stdout;
   let gone = false;
   const onGone = () => {
     if (gone) return;
@@ -85,21 +87,19 @@ function outlet(stdout: Writable, onClientGone: () => void) {
   };
   stdout.on('error', onGone).on('close', onGone);
   return {
-    async write(bytes: Uint8Array): Promise<void> {
-      // Read on, so that the container isn't stuck while it is being stopped.
-      if (gone || !stdout.writable) return onGone();
-      if (stdout.write(bytes)) return;
-      const over = new AbortController();
-      const { signal } = over;
-      const ends = [once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })];
-      try {
-        await Promise.race(ends);
-      } catch {
-        onGone();
-      } finally {
-        over.abort();
-        for (const end of ends) end.catch(() => undefined);
-      }
+    /** Returns when the bytes are out, and their memory may be used again. */
+    write(bytes: Uint8Array): Promise<void> {
+      return new Promise((resolve) => {
+        // Read on, so that the container isn't stuck while it is being stopped.
+        if (gone || !stdout.writable) {
+          onGone();
+          return resolve();
+        }
+        stdout.write(lends ? bytes : Buffer.from(bytes), (error) => {
+          if (error) onGone();
+          resolve();
+        });
+      });
     },
     release() {
       // The error listener stays: a late EPIPE without one would end the process.

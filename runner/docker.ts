@@ -7,6 +7,7 @@ import { imageArchive } from './archive.ts';
 import { type DaemonFacts, inspectSchema } from './compare.ts';
 import { type Endpoint, findEndpoint } from './endpoint.ts';
 import { type Answer, type Engine, engine, refusal, whole } from './engine.ts';
+import { pieces } from './frames.ts';
 import type { RunImage } from './image.ts';
 import type { Exit, Listed, Runtime, Usage } from './runtime.ts';
 
@@ -73,7 +74,10 @@ export function docker(endpoint: Endpoint): Runtime {
       if (answer.status === 404) throw missing(name);
       return read(inspectSchema, good(answer, `to inspect ${name}`), 'inspect');
     },
-    attach: (name) => api.upgrade(at(name, '/attach?stream=1&stdin=1&stdout=1&stderr=1')),
+    async attach(name) {
+      const { input, chunks, destroy } = await api.upgrade(at(name, '/attach?stream=1&stdin=1&stdout=1&stderr=1'));
+      return { input, output: pieces(chunks), destroy };
+    },
     async wait(name, signal) {
       const stream = api.stream('POST', at(name, '/wait?condition=next-exit'), { timeout: 0, signal });
       const exit = stream.then(async (answer): Promise<Exit> => {

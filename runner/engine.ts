@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { McpBuildError } from '../errors/index.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
+import { type Raw, upgradeUnix } from './raw.ts';
 
 /** Answers that are read whole are cut off here, in bytes. */
 const ANSWER_LIMIT = 8 * 1024 * 1024;
@@ -40,7 +41,7 @@ export interface Engine {
   /** The answer as it comes, once its status is known to be good. @throws McpBuildError `docker-unavailable`, `docker-failed` */
   stream(method: string, path: string, options?: RequestOptions): Promise<http.IncomingMessage>;
   /** A raw connection to a container's streams. @throws McpBuildError `docker-unavailable`, `docker-failed` */
-  upgrade(path: string): Promise<Duplex>;
+  upgrade(path: string): Promise<Raw>;
 }
 
 export function engine(endpoint: Endpoint): Engine {
@@ -49,12 +50,15 @@ export function engine(endpoint: Endpoint): Engine {
   const open = (method: string, path: string, headers: http.OutgoingHttpHeaders, signal?: AbortSignal) =>
     begin(endpoint, { method, path, headers, agent, ...(signal ? { signal } : {}) });
 
-  const send = async (method: string, path: string, options: RequestOptions, extra: http.OutgoingHttpHeaders = {}) => {
+  const prefix = async () => {
     version ??= negotiate(endpoint, agent);
-    const prefix = await version.catch((error: unknown) => {
+    return version.catch((error: unknown) => {
       version = undefined;
       throw error;
     });
+  };
+
+  const send = async (method: string, path: string, options: RequestOptions, extra: http.OutgoingHttpHeaders = {}) => {
     const body = options.json === undefined ? undefined : Buffer.from(JSON.stringify(options.json));
     const headers: http.OutgoingHttpHeaders = {
       ...(body ? { 'content-type': 'application/json', 'content-length': body.length } : {}),
@@ -62,7 +66,7 @@ export function engine(endpoint: Endpoint): Engine {
       ...(!body && !options.tar && method === 'POST' ? { 'content-length': 0 } : {}),
       ...extra,
     };
-    const request = open(method, `${prefix}${path}`, headers, options.signal);
+    const request = open(method, `${await prefix()}${path}`, headers, options.signal);
     const answer = answerOf(request, endpoint, options.timeout ?? ANSWER_TIMEOUT);
     if (options.tar) {
       // A daemon that refuses half-way answers and closes: its answer says more than the broken pipe.
@@ -92,12 +96,21 @@ export function engine(endpoint: Endpoint): Engine {
       await refuseBad(answer, endpoint);
       return answer;
     },
-    async upgrade(path) {
-      const answer = await send('POST', path, {}, { connection: 'Upgrade', upgrade: 'tcp' });
+    async upgrade(path): Promise<Raw> {
+      const headers = { connection: 'Upgrade', upgrade: 'tcp' };
+      const answer =
+        endpoint.kind === 'unix'
+          ? await upgradeUnix(endpoint.path, `${await prefix()}${path}`).catch((error: Error) => {
+              throw unavailable(endpoint, error);
+            })
+          : await send('POST', path, {}, headers);
+      if ('chunks' in answer) return answer;
       if ('head' in answer) {
-        if (answer.head.length > 0) answer.socket.unshift(answer.head);
-        return answer.socket;
+        const { socket, head } = answer;
+        if (head.length > 0) socket.unshift(head);
+        return { input: socket, chunks: socket, destroy: () => socket.destroy() };
       }
+      if ('status' in answer) throw refusal(answer, 'to attach');
       await refuseBad(answer, endpoint);
       throw protocol(endpoint, `did not upgrade ${path}`);
     },

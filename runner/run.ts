@@ -95,7 +95,7 @@ async function drive(
     else stop('input-ended', 'SIGTERM');
   };
   const seen = hints(contextOf(options), options.say);
-  const ended = bridge(session.socket, streams, {
+  const ended = bridge(session.streams, streams, {
     onInputEnd() {
       lastOutput = Date.now();
       waitForSilence();

@@ -1,8 +1,9 @@
-import type { Duplex } from 'node:stream';
+import type { Writable } from 'node:stream';
 import type { Digest } from '../digest/index.ts';
 import type { Store } from '../registry/index.ts';
 import type { DaemonFacts, Inspect } from './compare.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { Piece } from './frames.ts';
 import type { RunImage } from './image.ts';
 import type { ContainerSpec } from './spec.ts';
 
@@ -21,6 +22,14 @@ export interface Exit {
   readonly code: number;
   /** Why the daemon could not run it to its end, where it says so. */
   readonly error?: string;
+}
+
+/** A container's three streams. Ending `input` is the end of its stdin, and leaves its output open. */
+export interface Attached {
+  readonly input: Writable;
+  /** Until it has stopped. A piece's bytes are the reader's only until it asks for the next. */
+  readonly output: AsyncIterable<Piece>;
+  destroy(): void;
 }
 
 export interface Usage {
@@ -45,8 +54,8 @@ export interface Runtime {
   create(name: string, spec: ContainerSpec): Promise<string>;
   /** @throws McpBuildError `container-missing` */
   inspect(name: string): Promise<Inspect>;
-  /** Its streams, raw: frames of stdout and stderr out, stdin in. Before `start`, or output is lost. */
-  attach(name: string): Promise<Duplex>;
+  /** Its streams. Before `start`, or output is lost. */
+  attach(name: string): Promise<Attached>;
   /** Resolves once the engine listens for the container's next end, so that `start` can't be faster; `exit` settles with that end. */
   wait(name: string, signal: AbortSignal): Promise<{ readonly exit: Promise<Exit> }>;
   /** @throws McpBuildError `start-failed` */

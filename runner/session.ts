@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
 import { differences } from './compare.ts';
@@ -10,7 +9,7 @@ import { LABEL, ownerLabels, thisOwner } from './owner.ts';
 import { type Permissions, permissionRefused } from './permissions.ts';
 import { environmentLaunch, type Private, privateParent, removePrivate, writePrivate } from './private.ts';
 import type { Reaper } from './reaper.ts';
-import type { Exit, Runtime } from './runtime.ts';
+import type { Attached, Exit, Runtime } from './runtime.ts';
 import { containerSpec, type Network, userFor } from './spec.ts';
 import { type ResolvedVolume, resolveVolumes, unchanged } from './volumes.ts';
 
@@ -50,8 +49,7 @@ export interface Machine {
 /** A server that runs, attached. */
 export interface Session {
   readonly container: string;
-  /** Raw: see `frames.ts`. */
-  readonly socket: Duplex;
+  readonly streams: Attached;
   readonly exited: Promise<Exit>;
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Removes it, running or not. To be called once, however the session ended. */
@@ -140,7 +138,7 @@ async function begin(
   forgetFiles: () => Promise<void>,
 ): Promise<Session> {
   const waiting = new AbortController();
-  const socket = await runtime.attach(container);
+  const streams = await runtime.attach(container);
   let exited: Promise<Exit>;
   try {
     ({ exit: exited } = await runtime.wait(container, waiting.signal));
@@ -153,18 +151,18 @@ async function begin(
   } catch (error) {
     // After a start that failed, `wait` would wait for ever.
     waiting.abort();
-    socket.destroy();
+    streams.destroy();
     throw error;
   }
   return {
     container,
-    socket,
+    streams,
     exited,
     kill: (name) => runtime.kill(container, name),
     async close() {
       waiting.abort();
       const state = await runtime.inspect(container).catch(() => undefined);
-      socket.destroy();
+      streams.destroy();
       await discard();
       return { outOfMemory: state?.State.OOMKilled === true };
     },

@@ -1,0 +1,126 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Descriptor, openLayout, type Store } from '../../registry/index.ts';
+import { docker, parseEndpoint, type Runtime } from '../../runner/index.ts';
+import {
+  busyboxEntries,
+  programEntries,
+  putImage,
+  putLayer,
+  type TestImage,
+  textEntry,
+} from '../fakes/docker-image.ts';
+import { type Dockerd, testDocker } from './dockerd.ts';
+
+/** Why these tests can't run here. */
+export function lacking(): string | undefined {
+  if (!existsSync('/bin/busybox')) return 'no /bin/busybox to build an image from (apt-get install busybox-static)';
+  if (process.env.DOCKER_HOST) return undefined;
+  if (process.getuid?.() !== 0) return 'no DOCKER_HOST, and only root can start dockerd';
+  return ['/usr/bin/dockerd', '/usr/sbin/dockerd'].some((path) => existsSync(path))
+    ? undefined
+    : 'dockerd is not installed';
+}
+
+export interface Stage {
+  readonly daemon: Dockerd;
+  readonly runtime: Runtime;
+  readonly store: Store;
+  readonly folder: string;
+  readonly state: string;
+  /** An image that holds a shell and this machine's Node. */
+  image(image: TestImage): Promise<Descriptor>;
+  /** A shell script as the server. */
+  shell(script: string): Promise<Descriptor>;
+  /** A JavaScript file as the server. */
+  node(script: string): Promise<Descriptor>;
+  run(image: Descriptor, more?: Record<string, unknown>): ChildProcessWithoutNullStreams;
+  end(): Promise<void>;
+}
+
+const MAIN = fileURLToPath(new URL('./runner-process.ts', import.meta.url));
+
+export async function stage(): Promise<Stage> {
+  const folder = await mkdtemp(join(tmpdir(), 'runner-e2e-'));
+  const daemon = await testDocker();
+  const store = await openLayout(join(folder, 'store'));
+  const state = join(folder, 'state');
+  const shellLayer = await putLayer(store, await busyboxEntries());
+  let nodeLayer: ReturnType<typeof putLayer> | undefined;
+  const children = new Set<ChildProcessWithoutNullStreams>();
+  const image = (of: TestImage) => putImage(store, [shellLayer], of);
+  return {
+    daemon,
+    runtime: docker(parseEndpoint(daemon.host)),
+    store,
+    folder,
+    state,
+    image,
+    shell: (script) => image({ entrypoint: ['/bin/sh', '-c', script, 'server'] }),
+    async node(script) {
+      nodeLayer ??= programEntries(process.execPath, 'usr/local/bin/node').then((entries) => putLayer(store, entries));
+      const app = await putLayer(store, [textEntry('app/server.mjs', script)]);
+      return putImage(store, [shellLayer, await nodeLayer, app], {
+        entrypoint: ['/usr/local/bin/node', '/app/server.mjs'],
+        env: ['PATH=/usr/local/bin:/bin', 'HOME=/home/nonroot', 'NODE_ENV=production'],
+      });
+    },
+    run(of, more = {}) {
+      const config = { host: daemon.host, store: join(folder, 'store'), state, image: of, ...more };
+      const child = spawn(process.execPath, ['--no-warnings', MAIN, JSON.stringify(config)], {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        env: { ...process.env, ...(more.env as Record<string, string>), XDG_RUNTIME_DIR: '' },
+      });
+      child.stdin.on('error', () => undefined);
+      children.add(child);
+      child.once('exit', () => children.delete(child));
+      return child;
+    },
+    async end() {
+      for (const child of children) child.kill('SIGKILL');
+      // The reaper ends three seconds after its last run, and takes up to ten for runs that were killed.
+      await daemon.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+/** Everything a run says, until it ends. */
+export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ended> {
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+    child.once('close', (...args) => resolve(args)),
+  );
+  return { code, signal, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString('utf8') };
+}
+
+/** What a machine has that a run could leave behind. */
+export async function leftovers({ runtime }: Stage): Promise<{ containers: string[]; files: string[] }> {
+  const containers = (await runtime.list({ 'io.mcp-build.owner.uid': String(process.getuid?.()) })).map(
+    ({ name }) => name,
+  );
+  const files = (await readdir('/dev/shm')).filter((name) => name.startsWith('mcp-build-'));
+  return { containers, files };
+}
+
+export async function until(condition: () => boolean | Promise<boolean>, timeout: number): Promise<number> {
+  const begun = performance.now();
+  while (!(await condition())) {
+    if (performance.now() - begun > timeout) throw new Error('it did not happen in time');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return performance.now() - begun;
+}
