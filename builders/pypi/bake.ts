@@ -25,7 +25,6 @@ const INSTALLER = 'mcp-build\n';
 interface Laid {
   readonly by: string;
   readonly sha256: string;
-  readonly mode: number;
 }
 
 /**
@@ -55,10 +54,10 @@ async function* install(
   let infoFolder: string | undefined;
 
   /** Whether a file is new at its path. @throws `file-conflict` */
-  const claim = (path: string, sha256: string, mode: number): boolean => {
+  const claim = (path: string, sha256: string): boolean => {
     const before = laid.get(path);
     if (before) {
-      if (before.sha256 === sha256 && before.mode === mode) return false;
+      if (before.sha256 === sha256) return false;
       throw conflict(path, before.by, wheel);
     }
     const folder = folders.get(path);
@@ -70,20 +69,20 @@ async function* install(
       if (folders.has(parent)) break;
       folders.set(parent, wheel.file);
     }
-    laid.set(path, { by: wheel.file, sha256, mode });
+    laid.set(path, { by: wheel.file, sha256 });
     return true;
   };
   const own = (path: string, text: string, mode: number): Entry[] => {
     const content = Buffer.from(text);
     const file = recorded(content);
     installed.set(recordPath(path), file);
-    return claim(path, file.sha256, mode) ? [{ type: 'file', path, mode, size: content.length, content }] : [];
+    return claim(path, file.sha256) ? [{ type: 'file', path, mode, size: content.length, content }] : [];
   };
 
   for await (const member of readZip(source, { name: wheel.file })) {
     if (member.type === 'directory') continue;
     const place = placeOf(member.path, wheel);
-    const mode = place.kind === 'script' || (place.kind === 'file' && member.mode & 0o111) ? 0o755 : 0o644;
+    const mode = place.kind === 'script' || member.mode & 0o111 ? 0o755 : 0o644;
     if (place.kind === 'info') {
       const folder = place.path.slice(0, -place.name.length - 1);
       infoFolder ??= folder;
@@ -99,7 +98,7 @@ async function* install(
       const bytes = place.kind === 'script' ? withShebang(content) : content;
       const after = bytes === content ? before : recorded(bytes);
       installed.set(recordPath(place.path), after);
-      if (claim(place.path, after.sha256, mode)) {
+      if (claim(place.path, after.sha256)) {
         yield { type: 'file', path: place.path, mode, size: bytes.length, content: bytes };
       }
     } else {
@@ -133,15 +132,19 @@ async function* install(
         yield part;
       }
     }
-    if (laid.has(place.path)) {
+    const taken = laid.get(place.path);
+    if (taken) {
       for await (const _ of through());
     } else {
+      // The place is taken before the bytes are known: a folder in the way must stop it before it is written.
+      claim(place.path, '');
       yield { type: 'file', path: place.path, mode, size, content: through() };
     }
     const sha256 = result.digest('base64url');
     seen.set(member.path, { sha256: original.digest('base64url'), size: member.size });
     installed.set(recordPath(place.path), { sha256, size });
-    claim(place.path, sha256, mode);
+    if (taken) claim(place.path, sha256);
+    else laid.set(place.path, { by: wheel.file, sha256 });
   }
 
   const text = (name: string) => info.get(name)?.toString('utf8');
@@ -156,7 +159,7 @@ async function* install(
   yield* own(`${folder}/INSTALLER`, INSTALLER, 0o644);
   installed.set(recordName, { sha256: undefined, size: undefined });
   const record = Buffer.from(formatRecord(installed));
-  claim(`${folder}/RECORD`, recorded(record).sha256, 0o644);
+  claim(`${folder}/RECORD`, recorded(record).sha256);
   yield { type: 'file', path: `${folder}/RECORD`, mode: 0o644, size: record.length, content: record };
 }
 

@@ -4,6 +4,7 @@ import type { FetchOptions } from '../adapter.ts';
 import type { WheelArtifact } from '../lock.ts';
 import { normalizeProject } from '../source.ts';
 import { type Index, readConfiguration } from './config/index.ts';
+import { withKeyring } from './config/keyring.ts';
 import { type Client, createClient } from './http.ts';
 import { type ListedFile, listFiles } from './simple.ts';
 
@@ -36,7 +37,9 @@ export function sessionFor(options: Pick<FetchOptions, 'environment' | 'workspac
   const key = options.workspace ?? '';
   let session = byWorkspace.get(key);
   if (!session) {
-    session = readConfiguration(options).then((configuration) => createSession(createClient(configuration)));
+    session = readConfiguration(options)
+      .then((configuration) => withKeyring(configuration, options))
+      .then((configuration) => createSession(createClient(configuration)));
     byWorkspace.set(key, session);
     // A configuration that couldn't be read may be corrected: only what worked is kept.
     session.catch(() => byWorkspace.delete(key));

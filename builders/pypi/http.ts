@@ -1,17 +1,13 @@
-import { readdir } from 'node:fs/promises';
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import { join } from 'node:path';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { getCACertificates, rootCertificates } from 'node:tls';
 import { createGunzip } from 'node:zlib';
 import { McpBuildError } from '../../errors/index.ts';
-import { readBounded } from '../../files/index.ts';
+import { type Agent, createAgents } from './agents.ts';
 import { type Configuration, type Credentials, credentialsIn } from './config/index.ts';
 
 const REDIRECTS = 5;
 const LONGEST_WAIT = 20_000;
-const CERTIFICATES_LIMIT = 8 * 1024 * 1024;
 
 export interface Get {
   readonly accept: string;
@@ -44,17 +40,7 @@ export interface Client {
 
 /** GETs by the user's connection settings: proxies, certificates, netrc, time-outs, retries with back-off. */
 export function createClient(configuration: Configuration): Client {
-  const agents = new Map<string, Promise<HttpAgent | HttpsAgent>>();
-  const agentFor = (url: URL) => {
-    const insecure = isInsecure(url, configuration.insecureHosts);
-    const key = `${url.protocol} ${insecure}`;
-    let agent = agents.get(key);
-    if (!agent) {
-      agent = makeAgent(url.protocol, insecure, configuration);
-      agents.set(key, agent);
-    }
-    return agent;
-  };
+  const agentFor = createAgents(configuration);
   const once = async (url: URL, headers: Record<string, string>, signal: AbortSignal | undefined) =>
     send(url, headers, await agentFor(url), configuration.timeout * 1000, signal);
 
@@ -110,7 +96,7 @@ function headersFor(options: Get, credentials: Credentials | undefined): Record<
 function send(
   url: URL,
   headers: Record<string, string>,
-  agent: HttpAgent | HttpsAgent,
+  agent: Agent,
   timeout: number,
   signal: AbortSignal | undefined,
 ): Promise<IncomingMessage> {
@@ -228,66 +214,6 @@ async function* bodyOf(
   } finally {
     message.destroy();
   }
-}
-
-async function makeAgent(protocol: string, insecure: boolean, configuration: Configuration) {
-  const { http, https, none } = configuration.proxy;
-  for (const proxy of [http, https]) checkProxy(proxy);
-  const proxyEnv = {
-    ...(http ? { HTTP_PROXY: withScheme(http) } : {}),
-    ...(https ? { HTTPS_PROXY: withScheme(https) } : {}),
-    ...(none ? { NO_PROXY: none } : {}),
-  };
-  const common = { keepAlive: true, maxSockets: 16, proxyEnv };
-  if (protocol === 'http:') return new HttpAgent(common);
-  const ca = await authorities(configuration);
-  const client = configuration.clientCertificate
-    ? await readBounded(configuration.clientCertificate, CERTIFICATES_LIMIT)
-    : undefined;
-  return new HttpsAgent({
-    ...common,
-    ...(ca ? { ca: [...ca] } : {}),
-    ...(client ? { cert: client, key: client } : {}),
-    rejectUnauthorized: !insecure,
-  });
-}
-
-/** The certificate authorities to trust; undefined for Node's own. */
-async function authorities(configuration: Configuration): Promise<readonly string[] | undefined> {
-  if (configuration.certificates) {
-    return [(await readBounded(configuration.certificates, CERTIFICATES_LIMIT)).toString('utf8')];
-  }
-  const folder = configuration.certificateFolder;
-  if (folder) {
-    const names = (await readdir(folder).catch(() => []))
-      .filter((name) => /\.(?:pem|crt|[0-9])$/.test(name))
-      .slice(0, 2000);
-    const found = await Promise.all(
-      names.map((name) => readBounded(join(folder, name), CERTIFICATES_LIMIT).then(String, () => '')),
-    );
-    const pems = [...new Set(found)].filter((text) => text.includes('-----BEGIN CERTIFICATE-----'));
-    if (pems.length > 0) return pems;
-  }
-  if (configuration.systemCertificates) return [...getCACertificates('system'), ...rootCertificates];
-  return undefined;
-}
-
-function isInsecure(url: URL, hosts: readonly string[]): boolean {
-  return hosts.some((host) => host === url.hostname || host === url.host || host === '*');
-}
-
-function withScheme(proxy: string): string {
-  return proxy.includes('://') ? proxy : `http://${proxy}`;
-}
-
-function checkProxy(proxy: string | undefined): void {
-  if (proxy === undefined || /^https?:\/\//i.test(withScheme(proxy))) return;
-  throw new McpBuildError({
-    code: 'proxy-unsupported',
-    message: `The proxy is a ${withScheme(proxy).split(':')[0]} proxy; only http and https ones are used`,
-    fix: 'Set HTTPS_PROXY to an HTTP proxy, or NO_PROXY for the index.',
-    exit: 2,
-  });
 }
 
 function unavailable(url: URL, what: string, cause?: unknown): McpBuildError {

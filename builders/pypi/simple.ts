@@ -98,9 +98,10 @@ function fromJson(text: string, base: string, address: string): readonly ListedF
 /** PEP 503: every anchor is a file, named by the last segment of its address, its hash in the fragment. */
 function fromHtml(text: string, base: string): readonly ListedFile[] {
   const found: ListedFile[] = [];
-  const own = /<base\s[^>]*href\s*=\s*["']([^"']*)["']/i.exec(text)?.[1];
+  const own = /<base\s[^<>]*href\s*=\s*["']([^"']*)["']/i.exec(text)?.[1];
+  // No `<` in a tag: an unclosed one would otherwise make every later one be looked at again.
   const root = (own && absolute(entities(own), base)) || base;
-  for (const [, attributes = ''] of text.matchAll(/<a\s([^>]*)>/gi)) {
+  for (const [, attributes = ''] of text.matchAll(/<a\s([^<>]*)>/gi)) {
     const href = /(?:^|\s)href\s*=\s*(?:"([^"]*)"|'([^']*)')/i.exec(attributes);
     const url = absolute(entities(href?.[1] ?? href?.[2] ?? ''), root);
     if (url === undefined) continue;

@@ -260,6 +260,8 @@ describe('installing wheels', () => {
     const file = wheel({ name: 'b', version: '1', files: { x: '' } });
     await expect(bake([folder, 'a', '1'], [file, 'b', '1'])).rejects.toMatchObject(refused('file-conflict'));
     await expect(bake([file, 'b', '1'], [folder, 'a', '1'])).rejects.toMatchObject(refused('file-conflict'));
+    const large = wheel({ name: 'b', version: '1', files: { x: 'y'.repeat(2 * 1024 * 1024) } });
+    await expect(bake([folder, 'a', '1'], [large, 'b', '1'])).rejects.toMatchObject(refused('file-conflict'));
   });
 
   test('start-up hooks are told, with the lines that run', async () => {

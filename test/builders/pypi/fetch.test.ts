@@ -166,6 +166,17 @@ describe('connections', () => {
     expect(storage.asked[0]?.authorization).toBeUndefined();
   });
 
+  test('a password from the keyring, where uv is set to ask it', async () => {
+    const bin = await mkdtemp(join(home, 'bin-'));
+    const { url, asked } = await index({ auth: { username: 'me', password: 'from the ring' } });
+    const script = `#!/bin/sh\n[ "$1 $2 $3" = "get ${url} me" ] && echo 'from the ring'\n`;
+    await writeFile(join(bin, 'keyring'), script, { mode: 0o755 });
+    const environment = { UV_DEFAULT_INDEX: url.replace('//', '//me@'), PATH: bin };
+    await expect(fetch(environment)).rejects.toMatchObject({ code: 'registry-unauthorized' });
+    await fetch({ ...environment, UV_KEYRING_PROVIDER: 'subprocess' });
+    expect(asked[1]?.authorization).toBe(`Basic ${Buffer.from('me:from the ring').toString('base64')}`);
+  });
+
   test.each([401, 403])('%i is told as what it is, without the credentials', async (status) => {
     const { url } = await index({ fault: () => ({ kind: 'status', status }) });
     const error = await fetch({ UV_DEFAULT_INDEX: url.replace('//', '//me:hunter2@') }).catch(
