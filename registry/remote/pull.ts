@@ -40,7 +40,9 @@ export async function* pull(
         at += rest.length;
         if (rest.length > 0) yield rest;
       }
-      if (at >= descriptor.size) return;
+      // An answer that says where it ends was whole: too short, it is the wrong one, which whoever hashes it will find.
+      const framed = 'content-length' in answer.headers || 'transfer-encoding' in answer.headers;
+      if (framed || at >= descriptor.size) return;
       throw new TransientError(
         `${session.registry} sent ${at} of ${descriptor.size} bytes of ${descriptor.digest}`,
         session.registry,
