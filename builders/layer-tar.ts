@@ -1,9 +1,9 @@
 import { McpBuildError } from '../errors/index.ts';
 import { printable } from './archive/limits.ts';
 import { leavesRoot, type Placed, Tree } from './archive/paths.ts';
-import type { DirectoryEntry, Entry, FileEntry } from './entry.ts';
+import type { Entry, FileEntry } from './entry.ts';
 import { CHUNK, type Chunk } from './gzip.ts';
-import { BLOCK, encodeHeader } from './tar-encode.ts';
+import { type Attributes, attributesOf, BLOCK, encodeHeader } from './tar-encode.ts';
 
 const MAX_OWNER = 0o7777777;
 /** Two zero blocks (POSIX.1-2024, pax, "ustar Interchange Format"). */
@@ -32,11 +32,10 @@ export async function* layTar(
   entries: AsyncIterable<Entry> | Iterable<Entry>,
   buffers: Buffers,
 ): AsyncGenerator<Chunk> {
-  const tree = new Tree();
-  const folders = new Map<string, string>();
+  const written: Written = { tree: new Tree(), attributes: new Map() };
   const sink = new Sink(buffers);
   for await (const entry of entries) {
-    const headers = place(entry, tree, folders);
+    const headers = place(entry, written);
     for (const header of headers) {
       if (!sink.put(header)) yield* sink.pour(header);
     }
@@ -99,49 +98,61 @@ class Sink {
   }
 }
 
+/** What has been written, and how where that isn't the usual way. */
+interface Written {
+  readonly tree: Tree;
+  readonly attributes: Map<string, Attributes>;
+}
+
 /** The headers to write for an entry, those of missing parents first; none for a folder that is there already. */
-function place(entry: Entry, tree: Tree, folders: Map<string, string>): Buffer[] {
-  checkPath(entry.path);
+function place(entry: Entry, { tree, attributes }: Written): Buffer[] {
+  check(entry, tree);
   const headers: Buffer[] = [];
+  const kind = entry.type === 'hardlink' ? 'file' : entry.type;
+  const placed = tree.place(entry.path, kind, (path) => headers.push(encodeHeader({ type: 'directory', path })));
+  const usual = USUAL[kind];
+  const own = entry.type === 'hardlink' ? (attributes.get(entry.target) ?? usual) : attributesOf(entry);
+  switch (placed) {
+    case 'new':
+      if (!same(own, usual)) attributes.set(entry.path, own);
+      headers.push(encodeHeader(entry, own));
+      return headers;
+    case 'again':
+    case 'late':
+      // A parent that nothing had named when it was needed was written as a usual folder.
+      if (!same(own, attributes.get(entry.path) ?? usual)) throw contradiction(entry.path, 'folder');
+      return headers;
+    default:
+      throw contradiction(entry.path, placed);
+  }
+}
+
+const USUAL: Readonly<Record<'file' | 'directory' | 'symlink', Attributes>> = {
+  file: attributesOf({ type: 'file', path: '', size: 0, content: PADDING }),
+  directory: attributesOf({ type: 'directory', path: '' }),
+  symlink: attributesOf({ type: 'symlink', path: '', target: '' }),
+};
+
+function same(a: Attributes, b: Attributes): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid;
+}
+
+/** @throws McpBuildError `entry-invalid` */
+function check(entry: Entry, tree: Tree): void {
+  checkPath(entry.path);
   switch (entry.type) {
     case 'file':
       if (!Number.isSafeInteger(entry.size) || entry.size < 0) throw invalid(entry.path, 'has no possible size');
-      checkOwner(entry);
-      break;
-    case 'directory':
-      checkOwner(entry);
       break;
     case 'symlink':
       checkTarget(entry.path, entry.target);
       break;
     case 'hardlink':
-      if (tree.kindOf(entry.target) !== 'file') {
-        throw invalid(entry.path, 'is a hard link to something that is no earlier file of the layer');
-      }
-      break;
+      if (tree.kindOf(entry.target) === 'file') break;
+      throw invalid(entry.path, 'is a hard link to something that is no earlier file of the layer');
   }
-  const kind = entry.type === 'hardlink' ? 'file' : entry.type;
-  const placed = tree.place(entry.path, kind, (path) => headers.push(encodeHeader({ type: 'directory', path })));
-  if (placed !== 'new' && placed !== 'again' && placed !== 'late') throw contradiction(entry.path, placed);
-  if (entry.type === 'directory') {
-    const as = ownerOf(entry);
-    const before = placed === 'late' ? PLAIN : folders.get(entry.path);
-    if (placed !== 'new') {
-      if (as !== before) throw contradiction(entry.path, 'folder');
-      folders.set(entry.path, as);
-      return [];
-    }
-    folders.set(entry.path, as);
-  }
-  headers.push(encodeHeader(entry));
-  return headers;
+  checkAttributes(entry.path, attributesOf(entry));
 }
-
-function ownerOf(entry: DirectoryEntry): string {
-  return `${(entry.mode ?? 0o755).toString(8)} ${entry.uid ?? 0}:${entry.gid ?? 0}`;
-}
-
-const PLAIN = ownerOf({ type: 'directory', path: '' });
 
 function checkPath(path: string): void {
   const segments = path.split('/');
@@ -161,7 +172,7 @@ function checkTarget(path: string, target: string): void {
   }
 }
 
-function checkOwner({ path, mode = 0, uid = 0, gid = 0 }: FileEntry | DirectoryEntry): void {
+function checkAttributes(path: string, { mode, uid, gid }: Attributes): void {
   const within = (value: number, max: number) => Number.isInteger(value) && value >= 0 && value <= max;
   if (!within(mode, 0o7777) || !within(uid, MAX_OWNER) || !within(gid, MAX_OWNER)) {
     throw invalid(path, 'has no possible mode or owner');

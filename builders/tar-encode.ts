@@ -15,12 +15,9 @@ const OCTAL_END = 0o100000000000;
 
 const TYPE = { file: '0', hardlink: '1', symlink: '2', directory: '5', pax: 'x' } as const;
 
-interface Fields {
+interface Fields extends Attributes {
   readonly name: string;
   readonly prefix: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
   readonly size: number;
   readonly type: keyof typeof TYPE;
   readonly linkname: string;
@@ -36,8 +33,9 @@ TEMPLATE.write('0000000\x000000000\0', 329, 'latin1');
 /**
  * The header blocks of an entry: ustar where that can say it, else a PAX header with only what ustar can't say, in the order path,
  * linkpath, size (POSIX.1-2024, pax). Owners have numbers and no names.
+ * @param attributes of a hard link: those of its file, since runtimes apply them to both
  */
-export function encodeHeader(entry: Entry): Buffer {
+export function encodeHeader(entry: Entry, attributes: Attributes = attributesOf(entry)): Buffer {
   const path = entry.type === 'directory' ? `${entry.path}/` : entry.path;
   const target = 'target' in entry ? entry.target : '';
   const size = entry.type === 'file' ? entry.size : 0;
@@ -48,9 +46,7 @@ export function encodeHeader(entry: Entry): Buffer {
   if (size >= OCTAL_END) records.push(record('size', String(size)));
   const own = block({
     ...(split ?? { name: asAscii(path), prefix: '' }),
-    mode: modeOf(entry),
-    uid: 'uid' in entry ? (entry.uid ?? 0) : 0,
-    gid: 'gid' in entry ? (entry.gid ?? 0) : 0,
+    ...attributes,
     size: size >= OCTAL_END ? 0 : size,
     type: entry.type,
     linkname: asAscii(target),
@@ -63,16 +59,23 @@ export function encodeHeader(entry: Entry): Buffer {
   return Buffer.concat([pax, data, padding, own]);
 }
 
-function modeOf(entry: Entry): number {
+/** Mode and owner as they are written. */
+export interface Attributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export function attributesOf(entry: Entry): Attributes {
   switch (entry.type) {
     case 'file':
-      return entry.mode ?? 0o644;
+      return { mode: entry.mode ?? 0o644, uid: entry.uid ?? 0, gid: entry.gid ?? 0 };
     case 'directory':
-      return entry.mode ?? 0o755;
-    case 'hardlink':
-      return 0o644;
+      return { mode: entry.mode ?? 0o755, uid: entry.uid ?? 0, gid: entry.gid ?? 0 };
     case 'symlink':
-      return 0o777;
+      return { mode: 0o777, uid: 0, gid: 0 };
+    case 'hardlink':
+      return { mode: 0o644, uid: 0, gid: 0 };
   }
 }
 

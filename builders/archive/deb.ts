@@ -49,7 +49,7 @@ export async function readDeb(
       subject,
     );
     const data = await expectMember(members, /^data\.tar(?:\.gz|\.xz|\.zst)?$/, subject);
-    return { control, data: readData(data, members, feed, subject) };
+    return { control, data: closing(readData(data, members, feed, subject), feed) };
   } catch (error) {
     await feed.close();
     throw error;
@@ -61,6 +61,17 @@ async function expectMember(members: AsyncGenerator<ArMember>, name: RegExp, sub
   if (done) throw invalid(subject, 'is a deb that was cut off');
   if (!name.test(value.name)) throw unsafe(subject, 'is not the member that a deb has there', value.name);
   return value;
+}
+
+/** A generator that was never asked for anything runs no `finally`: its `return` closes the deb all the same. */
+function closing(data: AsyncGenerator<Member>, feed: Feed): AsyncGenerator<Member> {
+  const back = data.return.bind(data);
+  data.return = async (value) => {
+    const result = await back(value);
+    await feed.close();
+    return result;
+  };
+  return data;
 }
 
 async function* readData(

@@ -7,6 +7,8 @@ import { invalid, Meter, type ReadOptions, type Subject, subjectOf, unsafe } fro
 const WHOLE_INPUT = 2 * 1024 * 1024;
 /** And unpacked as a whole where it says that it unpacks to no more than this. In bytes. */
 const WHOLE_OUTPUT = 16 * 1024 * 1024;
+/** Smallest piece of input that is streamed, but for the last. In bytes. */
+const PIECE = 32 * 1024;
 /** Members of one gzip: each costs a new start of the engine, however few bytes it is. */
 const MEMBERS = 1024;
 /** Zeros that may follow the last member. In bytes. */
@@ -46,9 +48,23 @@ export async function* gunzip(
   }
 }
 
-async function* joined(head: Uint8Array[], rest: Feed): AsyncGenerator<Uint8Array> {
-  for (let part = head.shift(); part; part = head.shift()) yield part;
-  for (let part = await rest.some(); part; part = await rest.some()) yield part;
+/** What was read and what is still to come, in pieces worth a switch of threads: a network may give a few bytes at a time. */
+async function* joined(head: readonly Uint8Array[], rest: Feed): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array[] = [];
+  let length = 0;
+  for (let next = 0; ; next++) {
+    const part = head[next] ?? (await rest.some());
+    if (part) {
+      held.push(part);
+      length += part.length;
+    }
+    if (length > 0 && (!part || length >= PIECE)) {
+      yield held.length === 1 ? (held[0] as Uint8Array) : Buffer.concat(held, length);
+      held = [];
+      length = 0;
+    }
+    if (!part) return;
+  }
 }
 
 /** Undefined for what is better streamed. */

@@ -63,9 +63,10 @@ async function* run(feed: Feed, engine: Engine): AsyncGenerator<Uint8Array> {
       fed += slice?.length ?? 0;
       state.written = false;
       yield* output(engine, state);
-      if (state.ended) {
-        // The engine stops at the end of its stream and keeps count: what is behind it belongs to someone else.
-        feed.back(fed - engine.bytesWritten);
+      const left = fed - engine.bytesWritten;
+      // The engine stops taking in at the end of its stream; what is behind it belongs to someone else.
+      if (state.ended || left > 0) {
+        feed.back(left);
         return;
       }
     }
