@@ -69,7 +69,9 @@ function parseYaml(text: string, name: string): unknown {
 function checked(value: unknown, name: string): PolicyText {
   const result = policySchema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
+  // A slip in a field's name also leaves the field missing; the slip is what to say.
+  const { issues } = result.error;
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   const path = issue?.path.join('.') ?? '';
   if (issue?.code === 'unrecognized_keys') {
     const field = issue.keys[0] ?? '';

@@ -7,14 +7,14 @@ export function matches(pattern: string, name: string): boolean {
   let places = new Set([0]);
   for (const part of parts) {
     const next = new Set<number>();
-    for (const at of places) {
-      if (part !== '*' && part !== '**') {
-        if (name.startsWith(part, at)) next.add(at + part.length);
-        continue;
-      }
-      for (let end = at; end <= name.length; end++) {
-        next.add(end);
-        if (part === '*' && name[end] === '/') break;
+    if (part !== '*' && part !== '**') {
+      for (const at of places) if (name.startsWith(part, at)) next.add(at + part.length);
+    } else {
+      let open = false;
+      for (let at = 0; at <= name.length; at++) {
+        open ||= places.has(at);
+        if (open) next.add(at);
+        if (part === '*' && name[at] === '/') open = false;
       }
     }
     places = next;
