@@ -63,15 +63,15 @@ export function requirePlatform(nodes: Iterable<ArboristNode>, platform: Platfor
 
 export interface ArtifactOptions {
   readonly flat: FlatOptions;
-  /** Refuse a file whose upload time the registry doesn't say. */
-  readonly requireAge: boolean;
+  /** Refuse a file that is younger, or whose upload time the registry doesn't say. */
+  readonly before: Date | undefined;
   /** When the registry received a version, as far as it says. */
   uploaded(name: string, version: string): string | undefined;
 }
 
 /**
  * One artifact for each tarball, sorted by bytes. What came inside a bundling parent's tarball has none of its own.
- * @throws McpBuildError `name-unsafe`, `integrity-missing`, `integrity-conflict`, `age-unknown`
+ * @throws McpBuildError `name-unsafe`, `integrity-missing`, `integrity-conflict`, `too-new`, `age-unknown`
  */
 export function artifactsOf(nodes: Iterable<ArboristNode>, options: ArtifactOptions): readonly NpmArtifact[] {
   const artifacts = new Map<string, NpmArtifact>();
@@ -87,7 +87,7 @@ export function artifactsOf(nodes: Iterable<ArboristNode>, options: ArtifactOpti
     const known = artifacts.get(key);
     if (known && known.integrity !== integrity) throw conflict(key);
     const uploaded = options.uploaded(name, version);
-    if (uploaded === undefined && options.requireAge) throw ageUnknown(key);
+    if (options.before) requireAge(key, uploaded, options.before);
     artifacts.set(key, {
       kind: 'npm',
       name,
@@ -132,6 +132,23 @@ export function instant(text: unknown): string | undefined {
 
 export function nameOf(node: ArboristNode): string {
   return `${node.packageName ?? node.name}@${node.version}`;
+}
+
+/** @throws McpBuildError `too-new`, `age-unknown` */
+export function requireAge(key: string, uploaded: string | undefined, before: Date, now: Date = new Date()): void {
+  if (uploaded === undefined) throw ageUnknown(key);
+  if (new Date(uploaded) > before) throw tooNew(key, uploaded, before, now);
+}
+
+export function tooNew(key: string, uploaded: string, before: Date, now: Date): McpBuildError {
+  const ready = new Date(new Date(uploaded).getTime() + Math.max(0, now.getTime() - before.getTime()));
+  return new McpBuildError({
+    code: 'too-new',
+    message: `${key} was published ${uploaded}, after the cut-off ${before.toISOString()}`,
+    input: key,
+    fix: `Wait until ${ready.toISOString()}, ask for an older version, or lower the release age if you know this release.`,
+    exit: 4,
+  });
 }
 
 export function ageUnknown(key: string): McpBuildError {

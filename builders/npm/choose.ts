@@ -1,6 +1,6 @@
 import pacote from 'pacote';
 import { McpBuildError } from '../../errors/index.ts';
-import { ageUnknown, instant } from './artifacts.ts';
+import { ageUnknown, instant, tooNew } from './artifacts.ts';
 import type { NpmConfiguration } from './configuration.ts';
 import { versionNotFound } from './faults.ts';
 import type { Packuments } from './packuments.ts';
@@ -40,15 +40,7 @@ export async function tooNewOf(
   if (version === undefined) return undefined;
   const uploaded = instant((await packuments.of(name)).time[version]);
   if (uploaded === undefined) return ageUnknown(`${name}@${version}`);
-  const now = options.now ?? new Date();
-  const ready = new Date(new Date(uploaded).getTime() + Math.max(0, now.getTime() - before.getTime()));
-  return new McpBuildError({
-    code: 'too-new',
-    message: `${name}@${version} was published ${uploaded}, after the cut-off ${before.toISOString()}`,
-    input: `${name}@${version}`,
-    fix: `Wait until ${ready.toISOString()}, ask for an older version, or lower the release age if you know this release.`,
-    exit: 4,
-  });
+  return tooNew(`${name}@${version}`, uploaded, before, options.now ?? new Date());
 }
 
 async function pick(

@@ -22,3 +22,7 @@ async function* fetch(artifact: NpmArtifact, options: FetchOptions): AsyncGenera
 /** See node-runtime.ts. */
 export const resolveNodeRuntime: typeof import('./node-runtime.ts').resolveNodeRuntime = async (...parameters) =>
   (await import('./node-runtime.ts')).resolveNodeRuntime(...parameters);
+
+/** The native lock files again, after something else updated them. See resolve.ts. */
+export const refreshNpm: typeof import('./resolve.ts').refresh = async (...parameters) =>
+  (await import('./resolve.ts')).refresh(...parameters);

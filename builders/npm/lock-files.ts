@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { McpBuildError } from '../../errors/index.ts';
+import { isVersion, oneLine } from './names.ts';
 
 const lockSchema = z.looseObject({
   lockfileVersion: z.literal(3),
@@ -11,31 +12,52 @@ export function rootManifest(name: string, version: string): string {
   return json({ name: 'server', version: '0.0.0', private: true, dependencies: { [name]: version } });
 }
 
+/** The version of the server in a lock that someone else wrote. @throws McpBuildError `lock-invalid` */
+export function lockedVersion(text: string, name: string): string {
+  const version = parse(text).packages[`node_modules/${name}`]?.version;
+  if (isVersion(version)) return version;
+  throw invalid(`names no version of ${name}`);
+}
+
 /**
  * npm's lock without what depends on where and when it was made: addresses, and the texts that a registry can change after a release
  * (deprecations, funding). The same source gives the same bytes, behind any mirror.
  * @throws McpBuildError `lock-invalid`
  */
 export function neutralLock(text: string): string {
-  const lock: unknown = JSON.parse(text);
-  const result = lockSchema.safeParse(lock);
-  if (!result.success) {
-    throw new McpBuildError({
-      code: 'lock-invalid',
-      message: 'package-lock.json is not of lockfileVersion 3',
-      input: 'package-lock.json',
-      fix: 'Make it again with `mcp-build lock`.',
-      cause: result.error,
-    });
-  }
+  const lock = parse(text);
   const packages: Record<string, unknown> = {};
-  for (const [location, entry] of Object.entries(result.data.packages)) {
+  for (const [location, entry] of Object.entries(lock.packages)) {
     if (entry.extraneous) continue;
     const { resolved: _resolved, funding: _funding, deprecated: _deprecated, ...kept } = entry;
     packages[location] = kept;
   }
-  // Spread from what was parsed, not from the schema's result: npm's own order of fields stays.
-  return json({ ...(lock as object), packages });
+  return json({ ...lock, packages });
+}
+
+/** What was parsed itself, not the schema's copy: npm's own order of fields stays. */
+function parse(text: string): z.infer<typeof lockSchema> {
+  let lock: unknown;
+  try {
+    lock = JSON.parse(text);
+  } catch (cause) {
+    throw invalid('is not JSON', cause);
+  }
+  const result = lockSchema.safeParse(lock);
+  if (!result.success) throw invalid('is not of lockfileVersion 3', result.error);
+  const link = Object.entries(result.data.packages).find(([, entry]) => entry.link);
+  if (link) throw invalid(`has a link to a folder at ${oneLine(link[0])}`);
+  return lock as z.infer<typeof lockSchema>;
+}
+
+function invalid(what: string, cause?: unknown): McpBuildError {
+  return new McpBuildError({
+    code: 'lock-invalid',
+    message: `package-lock.json ${what}`,
+    input: 'package-lock.json',
+    fix: 'Restore it from version control, or make it again with `mcp-build lock`.',
+    cause,
+  });
 }
 
 function json(value: unknown): string {

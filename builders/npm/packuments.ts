@@ -1,14 +1,14 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import npmFetch from 'npm-registry-fetch';
 import { hexOf, sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import { temporaryBeside } from '../../files/index.ts';
 import type { NpmConfiguration } from './configuration.ts';
 import { type Reply, readBody, reasonOf, redact, request, retryPlan, unavailable } from './http.ts';
 import { type Packument, readPackument } from './packument.ts';
+import { readStored, type Stored, type Validity, writeStored } from './packument-disk.ts';
+import { memoryOf } from './packument-memory.ts';
 
 export interface Packuments {
   /**
@@ -30,23 +30,6 @@ export interface NpmPackumentCache {
 
 /** Ceilings in bytes, as sent and unpacked; the largest real documents have some 100 MB. */
 const LIMIT = 256 * 1024 * 1024;
-/** Of documents kept in memory, in bytes of their reduced form. */
-const REMEMBERED = 24 * 1024 * 1024;
-/** In milliseconds; what public registries allow a cache. */
-const REMEMBERED_FOR = 300_000;
-
-interface Stored {
-  readonly format: 1;
-  readonly url: string;
-  readonly etag: string | undefined;
-  /** Milliseconds since 1970 until which the registry said it may be used unasked. */
-  readonly fresh: number;
-  /** Milliseconds since 1970 when it was last asked for. */
-  readonly asked: number;
-  readonly packument: Packument;
-}
-
-type Validity = Pick<Stored, 'fresh' | 'asked'>;
 
 const unzip = promisify(gunzip);
 
@@ -96,44 +79,6 @@ export function packuments(configuration: NpmConfiguration, folder: string, sign
   return { of, npmCache, failures };
 }
 
-interface Memory {
-  get(name: string): Packument | undefined;
-  set(name: string, packument: Packument, size: number): void;
-}
-
-const memories = new WeakMap<NpmConfiguration, Memory>();
-
-function memoryOf(configuration: NpmConfiguration): Memory {
-  const known = memories.get(configuration);
-  if (known) return known;
-  const entries = new Map<string, { packument: Packument; size: number; until: number }>();
-  let total = 0;
-  const drop = (name: string) => {
-    total -= entries.get(name)?.size ?? 0;
-    entries.delete(name);
-  };
-  const memory: Memory = {
-    get(name) {
-      const entry = entries.get(name);
-      if (entry && entry.until > Date.now()) return entry.packument;
-      drop(name);
-      return undefined;
-    },
-    set(name, packument, size) {
-      drop(name);
-      entries.set(name, { packument, size, until: Date.now() + REMEMBERED_FOR });
-      total += size;
-      // Oldest first: a Map keeps the order of insertion.
-      for (const oldest of entries.keys()) {
-        if (total <= REMEMBERED || oldest === name) break;
-        drop(oldest);
-      }
-    },
-  };
-  memories.set(configuration, memory);
-  return memory;
-}
-
 async function load(
   name: string,
   configuration: NpmConfiguration,
@@ -143,15 +88,15 @@ async function load(
   const registry = registryOf(name, flat);
   const url = `${registry.replace(/\/+$/, '')}/${name.replace('/', '%2f')}`;
   const path = join(folder, `${hexOf(sha256(url))}.json`);
-  const stored = await read(path, url, name);
+  const stored = await readStored(path, url, name);
   if (stored && (stored.value.asked >= since || (!flat.preferOnline && isUsable(stored.value, flat)))) {
     return { packument: stored.value.packument, size: stored.size };
   }
   if (flat.offline) throw unavailable(url, "is not cached, and npm's configuration says offline");
   const reply = await ask(url, name, { configuration, registry, signal, etag: stored?.value.etag });
-  if ('packument' in reply) return { packument: reply.packument, size: await write(path, reply) };
+  if ('packument' in reply) return { packument: reply.packument, size: await writeStored(path, reply) };
   if (!stored) throw invalidAnswer(url, name, 'answers 304 to a question without a condition');
-  await write(path, { ...stored.value, ...reply });
+  await writeStored(path, { ...stored.value, ...reply });
   return { packument: stored.value.packument, size: stored.size };
 }
 
@@ -225,33 +170,6 @@ function maxAge(header: string | undefined): number {
   if (header === undefined || /no-cache|no-store/.test(header)) return 0;
   const seconds = Number(/max-age=(\d+)/.exec(header)?.[1] ?? 0);
   return Math.min(seconds, 3600) * 1000;
-}
-
-async function read(path: string, url: string, name: string): Promise<{ value: Stored; size: number } | undefined> {
-  try {
-    const text = await readFile(path, 'utf8');
-    const value = JSON.parse(text) as Stored;
-    if (value.format !== 1 || value.url !== url || value.packument.name !== name) return undefined;
-    return { value, size: text.length };
-  } catch {
-    // Absent or torn: a cache is never an error.
-    return undefined;
-  }
-}
-
-/** Not worth an fsync: what a power cut leaves is not JSON and counts as absent. Gives the size written. */
-async function write(path: string, stored: Stored): Promise<number> {
-  const text = JSON.stringify(stored);
-  const temporary = temporaryBeside(path);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, text, { mode: 0o600 });
-    await rename(temporary, path);
-  } catch {
-    // A full or read-only disk only makes the next resolution slower.
-    await rm(temporary, { force: true }).catch(() => undefined);
-  }
-  return text.length;
 }
 
 function refused(reply: Reply, name: string): McpBuildError {

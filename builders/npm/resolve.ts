@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { ArboristNode } from '@npmcli/arborist';
 import { McpBuildError } from '../../errors/index.ts';
 import { withTemporaryFolder } from '../../files/index.ts';
@@ -9,19 +8,18 @@ import type { Resolution, ResolveOptions } from '../adapter.ts';
 import type { LayerLock, NpmArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
 import { formatSource, type Source } from '../source.ts';
-import { artifactsOf, instant, nameOf, refuseExotic, requirePlatform, strongest, takenOf } from './artifacts.ts';
+import { artifactsOf, instant, nameOf } from './artifacts.ts';
 import { TRANSFORM } from './bake.ts';
 import { chooseVersion, tooNewOf } from './choose.ts';
-import { type FlatOptions, npmConfiguration } from './configuration.ts';
+import { type NpmConfiguration, npmConfiguration } from './configuration.ts';
 import { entrypointOf } from './entrypoint.ts';
 import { treeFault } from './faults.ts';
 import { stageTarball } from './fetch.ts';
-import { neutralLock, rootManifest } from './lock-files.ts';
-import { isBundle } from './manifest.ts';
-import { byBytes, hostileName, isPackageName, isVersion, oneLine, tarballName } from './names.ts';
+import { lockedVersion, neutralLock, rootManifest } from './lock-files.ts';
+import { byBytes, oneLine } from './names.ts';
 import { packuments as openPackuments, type Packuments } from './packuments.ts';
 import { readPackage } from './tarball.ts';
-import { idealTree, type Tree, type TreeOptions } from './tree.ts';
+import { type Views, viewsOf } from './views.ts';
 
 /** See `Adapter.resolve`. docs/npm.md lists the codes. */
 export async function resolve(
@@ -29,88 +27,80 @@ export async function resolve(
   platforms: readonly Platform[],
   options: ResolveOptions,
 ): Promise<Resolution> {
+  const npm = await open(options);
+  const version = await chooseVersion(source.name, source.range, npm);
+  return make(
+    { source, version, platforms, files: { 'package.json': rootManifest(source.name, version) } },
+    npm,
+    options,
+  );
+}
+
+/**
+ * The resolution of native lock files that something else brought up to date: what they pin stays as it is, and is held to the same
+ * rules. @param files `package.json` and `package-lock.json`. @throws McpBuildError `lock-invalid`; what `resolve` throws
+ */
+export async function refresh(
+  source: Source,
+  platforms: readonly Platform[],
+  files: Readonly<Record<string, string>>,
+  options: ResolveOptions,
+): Promise<Resolution> {
+  const lock = files['package-lock.json'] ?? '';
+  const version = lockedVersion(lock, source.name);
+  const native = { 'package.json': rootManifest(source.name, version), 'package-lock.json': neutralLock(lock) };
+  return make({ source, version, platforms, files: native }, await open(options), options);
+}
+
+interface Npm {
+  readonly configuration: NpmConfiguration;
+  readonly packuments: Packuments;
+  readonly before: Date | undefined;
+}
+
+async function open(options: ResolveOptions): Promise<Npm> {
   const configuration = await npmConfiguration(options);
   const packuments = openPackuments(configuration, join(options.cache, 'packuments'), options.signal);
-  const choosing = { configuration, packuments, before: options.before };
-  const version = await chooseVersion(source.name, source.range, choosing);
-  options.progress?.(`resolving ${source.name}@${version}`);
   await mkdir(options.cache, { recursive: true });
+  return { configuration, packuments, before: options.before };
+}
+
+interface Start {
+  readonly source: Source;
+  readonly version: string;
+  readonly platforms: readonly Platform[];
+  readonly files: Readonly<Record<'package.json', string>> & Readonly<Record<string, string>>;
+}
+
+async function make(
+  { source, version, platforms, files }: Start,
+  npm: Npm,
+  options: ResolveOptions,
+): Promise<Resolution> {
+  const { configuration, packuments } = npm;
+  const [first, ...others] = platforms;
+  if (!first) throw new Error('no platform to resolve for');
+  options.progress?.(`resolving ${source.name}@${version}`);
   return withTemporaryFolder(await realpath(options.cache), async (folder) => {
-    const manifest = rootManifest(source.name, version);
-    await writeFile(join(folder, 'package.json'), manifest);
-    const tree: TreeOptions = {
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    const tree = {
+      pinned: files['package-lock.json'] !== undefined,
       configuration,
       npmCache: packuments.npmCache,
       cacache: join(options.cache, '_cacache'),
-      before: options.before,
+      before: npm.before,
     };
-    const [first, ...others] = platforms;
-    if (!first) throw new Error('no platform to resolve for');
     const views = await viewsOf(folder, [first, ...others], tree, options).catch(async (error: unknown) => {
       options.signal?.throwIfAborted();
       throw await treeFault(packuments.failures[0] ?? error, formatSource(source), (name, wanted) =>
-        tooNewOf(name, wanted, choosing),
+        tooNewOf(name, wanted, npm),
       );
     });
     // An optional dependency that couldn't be asked for is not one that isn't there.
     const [failure] = packuments.failures;
     if (failure) throw failure;
-    return await resolutionOf({ source, version, manifest, views, options, packuments, flat: configuration.flat });
+    return await resolutionOf({ source, version, manifest: files['package.json'], views, options, npm });
   });
-}
-
-interface View {
-  readonly platform: Platform;
-  readonly root: ArboristNode;
-  readonly taken: readonly ArboristNode[];
-  readonly lock: string;
-}
-
-type Views = readonly [View, ...View[]];
-
-/** The same tree as each platform sees it; all but the first are read from its lock. */
-async function viewsOf(
-  folder: string,
-  platforms: readonly [Platform, ...Platform[]],
-  tree: TreeOptions,
-  options: ResolveOptions,
-): Promise<Views> {
-  const [first, ...others] = platforms;
-  let view = viewOf(first, await idealTree(folder, first, tree));
-  const bundles = view.taken.filter((node) => !node.inBundle && isBundle(node.package));
-  if (bundles.length > 0) {
-    await prepareBundles(bundles, tree.cacache, options);
-    await rm(join(folder, 'package-lock.json'));
-    view = viewOf(first, await idealTree(folder, first, { ...tree, bundles: true }));
-  }
-  const views: [View, ...View[]] = [view];
-  for (const platform of others) views.push(viewOf(platform, await idealTree(folder, platform, tree)));
-  return views;
-}
-
-function viewOf(platform: Platform, { root, lock }: Tree): View {
-  refuseExotic(root.inventory.values());
-  const taken = takenOf(root);
-  requirePlatform(taken, platform);
-  return { platform, root, taken, lock };
-}
-
-/**
- * Arborist unpacks tarballs with bundled dependencies to see what they bring, and without any limit. So each is read by our own reader
- * first, and put where Arborist looks before it would fetch: what it unpacks are the bytes that were checked.
- */
-async function prepareBundles(nodes: readonly ArboristNode[], cacache: string, options: ResolveOptions): Promise<void> {
-  const { default: npmCache } = await import('cacache');
-  for (const node of nodes) {
-    const wanted = wantedOf(node);
-    options.progress?.(`reading what ${nameOf(node)} bundles`);
-    const path = await stageTarball(wanted, options);
-    await readPackage({ ...wanted, open: () => createReadStream(path) });
-    await pipeline(
-      createReadStream(path),
-      npmCache.put.stream(cacache, `bundle:${nameOf(node)}`, { integrity: wanted.integrity }),
-    );
-  }
 }
 
 interface Resolved {
@@ -119,27 +109,18 @@ interface Resolved {
   readonly manifest: string;
   readonly views: Views;
   readonly options: ResolveOptions;
-  readonly packuments: Packuments;
-  readonly flat: FlatOptions;
+  readonly npm: Npm;
 }
 
-async function resolutionOf({
-  source,
-  version,
-  manifest,
-  views,
-  options,
-  packuments,
-  flat,
-}: Resolved): Promise<Resolution> {
+async function resolutionOf({ source, version, manifest, views, options, npm }: Resolved): Promise<Resolution> {
   const [first] = views;
-  const times = await timesOf(views, packuments);
+  const times = await timesOf(views, npm.packuments);
   const layers: Partial<Record<Platform, readonly LayerLock[]>> = {};
   let server: NpmArtifact | undefined;
   for (const { platform, taken } of views) {
     const artifacts = artifactsOf(taken, {
-      flat,
-      requireAge: options.before !== undefined,
+      flat: npm.configuration.flat,
+      before: options.before,
       uploaded: (name, version) => times.get(`${name}@${version}`),
     });
     const isServer = (artifact: NpmArtifact) => artifact.locations.includes(`node_modules/${source.name}`);
@@ -218,11 +199,4 @@ function refuseShadowing(paths: ReadonlySet<string>, server: NpmArtifact, taken:
     fix: 'Take another version of it.',
     exit: 4,
   });
-}
-
-function wantedOf(node: ArboristNode): Pick<NpmArtifact, 'name' | 'version' | 'integrity' | 'file'> {
-  const name = node.packageName ?? node.name;
-  const { version } = node;
-  if (!isPackageName(name) || !isVersion(version)) throw hostileName(`${name}@${version}`, node.location);
-  return { name, version, integrity: strongest(node.integrity, nameOf(node)), file: tarballName(name, version) };
 }
