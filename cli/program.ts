@@ -1,0 +1,86 @@
+import { Command, CommanderError } from 'commander';
+import { McpBuildError } from '../errors/index.ts';
+import { COMMANDS, isCommand } from './commands.ts';
+import { describe } from './terminal.ts';
+
+/** Parses, calls, and turns whatever is thrown into one error and an exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command('mcp-build')
+    .description(
+      'Builds npm and PyPI MCP servers into pinned, signed, minimal images, and starts only images that verify.',
+    )
+    .enablePositionalOptions()
+    .showHelpAfterError(false)
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  const { version } = await import('./version.ts');
+  program.version(version(), '-V, --version', 'print the version');
+  const asked = argv.find((word) => !word.startsWith('-'));
+  if (asked && isCommand(asked)) {
+    program.addCommand(inherit(await COMMANDS[asked].load()));
+  } else {
+    for (const command of Object.values(COMMANDS)) program.addCommand(inherit(await command.load()));
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+}
+
+/** A subcommand added ready-made doesn't take over its parent's settings by itself. */
+function inherit(command: Command): Command {
+  command.exitOverride().showSuggestionAfterError(true);
+  for (const child of command.commands) inherit(child);
+  return command;
+}
+
+/** Runs the command line; what is thrown becomes one error on stderr and an exit code. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  // A reader that went away (`| head`) is not a failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  try {
+    process.exitCode = await main(argv);
+  } catch (error) {
+    const { fault, stack } = explain(error);
+    process.stderr.write(describe(fault));
+    if (stack && process.env.MCP_BUILD_DEBUG) process.stderr.write(`${stack}\n`);
+    process.exitCode = fault.exit;
+  }
+}
+
+function explain(error: unknown): { fault: McpBuildError; stack: string | undefined } {
+  const stack = error instanceof Error ? error.stack : undefined;
+  if (error instanceof McpBuildError) return { fault: error, stack };
+  const system = error as NodeJS.ErrnoException | undefined;
+  if (system?.code === 'ENOSPC' || system?.code === 'EDQUOT') {
+    return {
+      fault: new McpBuildError({
+        code: 'disk-full',
+        message: 'The disk is full; nothing half-written was kept',
+        fix: 'Free some space (`mcp-build prune` removes images that no lock needs), then try again.',
+      }),
+      stack,
+    };
+  }
+  if (system?.code === 'EACCES' || system?.code === 'EROFS' || system?.code === 'EPERM') {
+    return {
+      fault: new McpBuildError({
+        code: 'not-writable',
+        message: `${system.path ?? 'A file'} can't be ${system.syscall === 'open' ? 'opened' : 'written'}: ${system.code}`,
+        fix: 'Check its owner and mode, or point MCP_BUILD_HOME to a folder of your own.',
+      }),
+      stack,
+    };
+  }
+  return {
+    fault: new McpBuildError({
+      code: 'unexpected',
+      message: `Something that should not happen did: ${error instanceof Error ? error.message : String(error)}`,
+      fix: 'Run it again with MCP_BUILD_DEBUG=1 and report what is printed.',
+    }),
+    stack,
+  };
+}
