@@ -24,9 +24,11 @@ export {
   parseVolume,
   type Volume,
 } from './permissions.ts';
-export type { Private } from './private.ts';
+export { CONFIG_FILE, type Private } from './private.ts';
 export { type Guard, type Reaper, type ReaperConfig, reaper } from './reaper.ts';
+export { type Redactor, redactor } from './redact.ts';
 export { processSignals, type RunOptions, type RunResult, runContainer, type Signals } from './run.ts';
-export type { Exit, Listed, Runtime, Usage } from './runtime.ts';
+export type { Attached, Exit, Listed, Runtime, Usage } from './runtime.ts';
+export { resolveSecret, type SecretSources } from './secrets.ts';
 export { type Machine, openSession, type Session, type SessionOptions } from './session.ts';
 export { type ContainerSpec, containerSpec, userFor } from './spec.ts';

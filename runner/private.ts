@@ -7,6 +7,8 @@ import type { Launch, PrivateFile } from './spec.ts';
 
 /** Where, in a container, what is private to its run is mounted. */
 const INSIDE = '/run/mcp-build';
+/** Where a server finds the configuration that it is given as a file: a private copy, whatever the original's place and mode. */
+export const CONFIG_FILE = '/config/config.json';
 const PYTHON = /(?:^|\/)python[0-9.]*$/;
 /** The folder of one run, by which the reaper recognises what it may delete. */
 export const PRIVATE_FOLDER = /^mcp-build-[0-9a-f]{16}$/;

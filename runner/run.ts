@@ -1,6 +1,7 @@
 import { McpBuildError } from '../errors/index.ts';
 import { bridge, type Streams } from './bridge.ts';
 import { hints } from './hints.ts';
+import { type Redactor, redactor } from './redact.ts';
 import type { Exit } from './runtime.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 import { STOP_SECONDS } from './spec.ts';
@@ -30,7 +31,10 @@ const DRAIN = 5_000;
  * Runs one server between a client's stdin and stdout, as `npx` would, and leaves nothing behind.
  * @throws McpBuildError see `openSession`; `docker-lost` when the daemon went away meanwhile
  */
-export async function runContainer(options: RunOptions): Promise<RunResult> {
+export async function runContainer(given: RunOptions): Promise<RunResult> {
+  const redact = redactor(given.environment);
+  // Everything that is printed goes through it: hints quote the server, and errors quote the daemon.
+  const options: RunOptions = { ...given, say: (line) => given.say(redact.text(line)) };
   const early = new AbortController();
   let caught: StopSignal | undefined;
   let onSignal = (signal: StopSignal) => {
@@ -41,7 +45,7 @@ export async function runContainer(options: RunOptions): Promise<RunResult> {
   const signal = options.signal ? AbortSignal.any([options.signal, early.signal]) : early.signal;
   try {
     const session = await openSession({ ...options, signal });
-    const result = await drive(session, options, signal, caught, (listener) => {
+    const result = await drive(session, options, redact, signal, caught, (listener) => {
       onSignal = listener;
     }).catch(async (error: unknown) => {
       // What went wrong first is what the user is told; what is left is the reaper's.
@@ -64,6 +68,7 @@ export async function runContainer(options: RunOptions): Promise<RunResult> {
 async function drive(
   session: Session,
   options: RunOptions,
+  redact: Redactor,
   signal: AbortSignal,
   caught: StopSignal | undefined,
   onSignals: (listener: (signal: StopSignal) => void) => void,
@@ -106,7 +111,7 @@ async function drive(
     onClientGone: () => stop('client-gone', 'SIGTERM'),
     onStderr(bytes) {
       seen.see(bytes);
-      return bytes;
+      return redact.bytes(bytes);
     },
   });
   // The container's end decides; a stream that broke before it is a daemon that went away.
@@ -114,6 +119,7 @@ async function drive(
   try {
     const exit = await session.exited;
     await drained(ended, () => (streams.stdout.writableNeedDrain ? Date.now() : lastOutput));
+    streams.stderr.write(redact.end());
     seen.end(reason === 'exited' ? exit.code : 0);
     return { exitCode: exitCode(exit, reason), reason };
   } catch (cause) {

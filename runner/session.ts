@@ -10,6 +10,7 @@ import { type Permissions, permissionRefused } from './permissions.ts';
 import { environmentLaunch, type Private, privateParent, removePrivate, writePrivate } from './private.ts';
 import type { Reaper } from './reaper.ts';
 import type { Attached, Exit, Runtime } from './runtime.ts';
+import { seccompProfile } from './seccomp.ts';
 import { containerSpec, type Network, userFor } from './spec.ts';
 import { type ResolvedVolume, resolveVolumes, unchanged } from './volumes.ts';
 
@@ -101,6 +102,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       volumes,
       network,
       limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
+      seccomp: seccompProfile(),
       identity: {
         user,
         labels: {
