@@ -14,7 +14,7 @@ const CERTIFICATES_LIMIT = 8 * 1024 * 1024;
 /**
  * Connections by the user's settings, kept and shared: proxies and their exceptions, certificate authorities, the client's own
  * certificate, hosts whose certificate is not checked because the user said so.
- * @throws McpBuildError `proxy-unsupported`; the system's error where a certificate can't be read
+ * @throws McpBuildError `proxy-unsupported`, `certificate-unreadable`
  */
 export function createAgents(configuration: Configuration): (url: URL) => Promise<Agent> {
   const agents = new Map<string, Promise<Agent>>();
@@ -41,9 +41,7 @@ async function makeAgent(protocol: string, insecure: boolean, configuration: Con
   const common = { keepAlive: true, maxSockets: 16, proxyEnv };
   if (protocol === 'http:') return new HttpAgent(common);
   const ca = await authorities(configuration);
-  const client = configuration.clientCertificate
-    ? await readBounded(configuration.clientCertificate, CERTIFICATES_LIMIT)
-    : undefined;
+  const client = configuration.clientCertificate ? await readCertificates(configuration.clientCertificate) : undefined;
   return new HttpsAgent({
     ...common,
     ...(ca ? { ca: [...ca] } : {}),
@@ -55,7 +53,7 @@ async function makeAgent(protocol: string, insecure: boolean, configuration: Con
 /** The certificate authorities to trust; undefined for Node's own. */
 async function authorities(configuration: Configuration): Promise<readonly string[] | undefined> {
   if (configuration.certificates) {
-    return [(await readBounded(configuration.certificates, CERTIFICATES_LIMIT)).toString('utf8')];
+    return [await readCertificates(configuration.certificates)];
   }
   const folder = configuration.certificateFolder;
   if (folder) {
@@ -70,6 +68,21 @@ async function authorities(configuration: Configuration): Promise<readonly strin
   }
   if (configuration.systemCertificates) return [...getCACertificates('system'), ...rootCertificates];
   return undefined;
+}
+
+async function readCertificates(path: string): Promise<string> {
+  try {
+    return (await readBounded(path, CERTIFICATES_LIMIT)).toString('utf8');
+  } catch (cause) {
+    throw new McpBuildError({
+      code: 'certificate-unreadable',
+      message: `The certificates in ${path} can't be read`,
+      input: path,
+      fix: 'Correct SSL_CERT_FILE, SSL_CLIENT_CERT, or cert and client-cert in the configuration of pip.',
+      exit: 2,
+      cause,
+    });
+  }
 }
 
 function isInsecure(url: URL, hosts: readonly string[]): boolean {

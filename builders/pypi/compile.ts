@@ -17,6 +17,8 @@ const OUTPUT_LIMIT = 64 * 1024 * 1024;
 export interface Question {
   /** PEP 508, one a line of `requirements.in`. */
   readonly requirements: readonly string[];
+  /** Versions for whatever turns out to be needed. */
+  readonly constraints?: readonly string[];
   readonly platform: Platform;
   /** Releases after this don't exist. */
   readonly before: Date | undefined;
@@ -50,6 +52,8 @@ export async function withCompiler<T>(
     async function ask(question: Question, words: readonly string[]): Promise<Ran> {
       const input = join(folder, 'requirements.in');
       await writeFile(input, question.requirements.map((line) => `${line}\n`).join(''));
+      const constraints = join(folder, 'constraints.txt');
+      await writeFile(constraints, (question.constraints ?? []).map((line) => `${line}\n`).join(''));
       const cutOff = question.before ? ['--exclude-newer', question.before.toISOString()] : [];
       return run(
         uv,
@@ -58,6 +62,7 @@ export async function withCompiler<T>(
           ...['--python', python, '--python-version', PYTHON_VERSION, '--no-python-downloads'],
           ...['--python-platform', uvPlatform(question.platform)],
           ...cutOff,
+          ...['--constraints', constraints],
           ...words,
           input,
         ],

@@ -1,24 +1,28 @@
 import type { Adapter } from '../adapter.ts';
-import type { LayerLock, Open } from '../lock.ts';
+import type { LayerLock, Open, WheelArtifact } from '../lock.ts';
 import { bake } from './bake.ts';
-import { wheelInvalid } from './faults.ts';
-import { fetchWheel } from './fetch.ts';
 import { inspect, type StartupHook } from './inspect.ts';
-import { resolve } from './resolve.ts';
 
+export { describeWheel, type WheelDescription } from './describe.ts';
 export type { StartupHook } from './inspect.ts';
 
-/** Servers from PyPI and every index that speaks its simple API. What the rules are and why: docs/pypi.md. */
-export const pypi: Adapter = {
+/**
+ * Servers from PyPI and every index that speaks its simple API: docs/pypi.md. What resolves and what talks to indexes is loaded by the
+ * first call that needs it; a build from a warm cache needs neither.
+ */
+export const pypi = {
   ecosystem: 'pypi',
   base: 'python313',
-  resolve,
-  fetch(artifact, options) {
-    if (artifact.kind !== 'wheel') throw wheelInvalid(artifact.file, 'is no wheel');
-    return fetchWheel(artifact, options);
+  resolve: async (source, platforms, options) => (await import('./resolve.ts')).resolve(source, platforms, options),
+  async *fetch(artifact: WheelArtifact, options) {
+    yield* (await import('./fetch.ts')).fetchWheel(artifact, options);
   },
   bake: (layer, _platform, open) => bake(layer, open),
-};
+} as const satisfies Adapter;
+
+/** The native lock files again, after something else updated them. See resolve.ts. */
+export const refreshPypi: typeof import('./resolve.ts').refresh = async (...parameters) =>
+  (await import('./resolve.ts')).refresh(...parameters);
 
 /** What the wheels of a layer have Python run at every start: `.pth` lines, `sitecustomize`, `usercustomize`. Judging them is vetting's. */
 export async function startupHooks(layer: LayerLock, open: Open): Promise<readonly StartupHook[]> {

@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import { integrityFromHex, verified } from '../../digest/index.ts';
+import { parseIntegrity, verified } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { Resolution, ResolveOptions } from '../adapter.ts';
 import type { LayerLock, WheelArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
 import { formatSource, type Source } from '../source.ts';
 import { TRANSFORM } from './bake.ts';
+import { choose } from './choose.ts';
 import { type Compiler, type Question, withCompiler } from './compile.ts';
-import type { Configuration, Index } from './config/index.ts';
-import { ageFaultOf, diagnose, noWheel } from './diagnose.ts';
+import type { Configuration } from './config/index.ts';
+import { ageFaultOf, diagnose } from './diagnose.ts';
 import { chooseScript } from './entrypoint.ts';
-import { fetchWheel, type Session, sessionFor } from './fetch.ts';
+import { fetchWheel, sessionFor } from './fetch.ts';
 import { inspect } from './inspect.ts';
 import { SCRIPTS } from './layout.ts';
-import type { LockedPackage, LockedWheel } from './pylock.ts';
-import { formatRequirements } from './requirements.ts';
-import { parseWheelName, preferred } from './tags.ts';
+import type { LockedPackage } from './pylock.ts';
+import { formatRequirements, type Pin, parseInput, parsePins } from './requirements.ts';
 import { sameVersion } from './version.ts';
 
 /** One platform's answer. */
@@ -36,10 +36,38 @@ export async function resolve(
   platforms: readonly Platform[],
   options: ResolveOptions,
 ): Promise<Resolution> {
+  return make({ source, platforms, input: `${source.name}${source.range}\n`, pins: [] }, options);
+}
+
+/**
+ * The resolution of native lock files that something else brought up to date: what they pin stays as it is and is held to the same
+ * rules, what is no longer needed goes, what has become needed is added.
+ * @param files `requirements.in` and `requirements.txt`. @throws McpBuildError `lock-invalid`, `lock-mismatch`; what `resolve` throws
+ */
+export async function refresh(
+  source: Source,
+  platforms: readonly Platform[],
+  files: Readonly<Record<string, string>>,
+  options: ResolveOptions,
+): Promise<Resolution> {
+  const asked = parseInput(files['requirements.in'] ?? '', source);
+  const pins = parsePins(files['requirements.txt'] ?? '');
+  return make({ source: asked, platforms, input: `${asked.name}${asked.range}\n`, pins }, options);
+}
+
+interface Start {
+  readonly source: Source;
+  readonly platforms: readonly Platform[];
+  /** `requirements.in`. */
+  readonly input: string;
+  readonly pins: readonly Pin[];
+}
+
+async function make({ source, platforms, input, pins }: Start, options: ResolveOptions): Promise<Resolution> {
   const session = await sessionFor(options);
   const { configuration } = session.client;
   return withCompiler(configuration, options, async (compiler) => {
-    const resolved = await resolveAll(source, platforms, options, compiler, configuration);
+    const resolved = await resolveAll(source, platforms, pins, options, compiler, configuration);
     const layers: Partial<Record<Platform, readonly LayerLock[]>> = {};
     const servers: WheelArtifact[] = [];
     for (const one of resolved) {
@@ -49,6 +77,7 @@ export async function resolve(
       }
       const origins = await compiler.origins(one.question);
       const wheels = one.packages.map((locked) => choose(locked, one.platform, origins, session));
+      for (const wheel of wheels) checkPin(wheel, pins);
       const server = wheels.find(({ name }) => name === source.name);
       if (!server) throw lost(source);
       servers.push(server);
@@ -63,14 +92,26 @@ export async function resolve(
       version,
       ...(serverName === undefined ? {} : { serverName }),
       entrypoint: [`/${SCRIPTS}/${command}`],
-      files: {
-        'requirements.in': `${source.name}${source.range}\n`,
-        'requirements.txt': formatRequirements(layers),
-      },
+      files: { 'requirements.in': input, 'requirements.txt': formatRequirements(layers) },
       layers,
       // Wheels have none: nothing of a package runs when it is installed. Start-up hooks are told by `startupHooks`.
       installScripts: [],
     };
+  });
+}
+
+/** Who updated the versions updated the hashes too: bytes that they don't name are not what they looked at. */
+function checkPin(wheel: WheelArtifact, pins: readonly Pin[]): void {
+  const { hex } = parseIntegrity(wheel.integrity);
+  const own = pins.filter(({ name, version }) => name === wheel.name && sameVersion(version, wheel.version));
+  const hashes = own.flatMap((pin) => pin.sha256);
+  if (hashes.length === 0 || hashes.includes(hex)) return;
+  throw new McpBuildError({
+    code: 'lock-mismatch',
+    message: `requirements.txt has no hash of ${wheel.file} as the index has it`,
+    input: wheel.file,
+    fix: 'Find out which of the two is right before you lock again.',
+    exit: 4,
   });
 }
 
@@ -82,15 +123,17 @@ function layer(name: 'dependencies' | 'server', files: readonly WheelArtifact[])
 async function resolveAll(
   source: Source,
   platforms: readonly Platform[],
+  pins: readonly Pin[],
   options: ResolveOptions,
   compiler: Compiler,
   configuration: Configuration,
 ): Promise<readonly Resolved[]> {
+  const constraints = pins.map(({ line }) => line);
   const every = async (requirements: readonly string[]) => {
     const found: Resolved[] = [];
     for (const platform of platforms) {
       options.progress?.(`resolving ${formatSource(source)} for ${platform}`);
-      const question = { requirements, platform, before: options.before };
+      const question = { requirements, constraints, platform, before: options.before };
       const answer = await compiler.compile(question);
       if (answer.kind === 'failed') throw await diagnose(answer.output, source, question, compiler, configuration);
       found.push({ platform, packages: answer.packages, question });
@@ -118,40 +161,6 @@ function versionOf(packages: readonly LockedPackage[], source: Source): string {
   return server.version;
 }
 
-/** The wheel of a package that pip would take. */
-function choose(
-  locked: LockedPackage,
-  platform: Platform,
-  origins: ReadonlyMap<string, Index>,
-  session: Session,
-): WheelArtifact {
-  const own = locked.wheels.filter(({ file }) => isOf(file, locked));
-  const wheel = preferred<LockedWheel>(own, platform);
-  if (!wheel) throw noWheel([`${locked.name} ${locked.version}`], { platform });
-  if (wheel.sha256 === undefined) throw hashUnknown(wheel.file);
-  const [only] = session.client.configuration.indexes;
-  const index = origins.get(locked.name) ?? only;
-  if (!index) throw new Error('a configuration always has an index');
-  session.remember(wheel.sha256, { index: index.name, url: wheel.url });
-  return {
-    kind: 'wheel',
-    name: locked.name,
-    version: locked.version,
-    file: wheel.file,
-    integrity: integrityFromHex('sha256', wheel.sha256),
-    ...(wheel.size === undefined ? {} : { size: wheel.size }),
-    ...(wheel.uploaded === undefined ? {} : { uploaded: wheel.uploaded.toISOString() }),
-    index: index.name,
-  };
-}
-
-function isOf(file: string, locked: LockedPackage): boolean {
-  const wheel = parseWheelName(file);
-  return (
-    wheel !== undefined && wheel.name === locked.name && sameVersion(wheel.version.replaceAll('_', '-'), locked.version)
-  );
-}
-
 /** Looks into the server's own wheel: the one thing besides metadata that is read when it is locked. */
 async function startOf(
   source: Source,
@@ -175,16 +184,6 @@ async function startOf(
 function checked(wheel: WheelArtifact, options: ResolveOptions): AsyncIterable<Uint8Array> {
   const { file, integrity, size } = wheel;
   return verified(fetchWheel(wheel, options), { name: file, integrity, ...(size === undefined ? {} : { size }) });
-}
-
-function hashUnknown(file: string): McpBuildError {
-  return new McpBuildError({
-    code: 'hash-unknown',
-    message: `The index gives no SHA-256 for ${file}, so it can't be pinned`,
-    input: file,
-    fix: 'Use an index that gives SHA-256 hashes (PEP 503 fragments or PEP 691).',
-    exit: 4,
-  });
 }
 
 function differs(source: Source): McpBuildError {

@@ -13,6 +13,10 @@ describe('parseSource', () => {
     ['pypi:time>=1, <2', { ecosystem: 'pypi', name: 'time', range: '>=1,<2' }],
     ['pypi:time@1.2.3', { ecosystem: 'pypi', name: 'time', range: '==1.2.3' }],
     ['pypi:time@latest', { ecosystem: 'pypi', name: 'time', range: '' }],
+    ['pypi:mcp[cli]', { ecosystem: 'pypi', name: 'mcp', range: '[cli]' }],
+    ['pypi:mcp[ WS, cli_x ]@1.2', { ecosystem: 'pypi', name: 'mcp', range: '[cli-x,ws]==1.2' }],
+    ['pypi:mcp[cli]@latest', { ecosystem: 'pypi', name: 'mcp', range: '[cli]' }],
+    ['pypi:mcp[cli] >= 1, < 2', { ecosystem: 'pypi', name: 'mcp', range: '[cli]>=1,<2' }],
   ])('reads %s', (text, expected) => {
     expect(parseSource(text)).toMatchObject(expected);
   });
@@ -44,6 +48,12 @@ describe('parseSource', () => {
     'pypi:x==1;python_version>"3"',
     'pypi:x $(id)',
     'pypi:x==',
+    'pypi:x[]',
+    'pypi:x[a',
+    'pypi:x[a;b]',
+    'pypi:x[../a]',
+    'pypi:x==1[a]',
+    'pypi:x[a][b]',
     "pypi:x'",
     'npm:a%2f..%2fb',
   ])('refuses %j', (text) => {

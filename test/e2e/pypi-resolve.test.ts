@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Platform, Resolution, ResolveOptions } from '../../builders/index.ts';
-import { pypi } from '../../builders/pypi/index.ts';
+import { pypi, refreshPypi } from '../../builders/pypi/index.ts';
 import { parseSource } from '../../builders/source.ts';
 import { type WheelRecipe, wheel } from '../builders/pypi/wheel.ts';
 import { type FakeIndex, type IndexFile, type IndexOptions, pypiIndex } from '../fakes/pypi-index.ts';
@@ -15,8 +15,18 @@ describeWith(['uv', 'python3'], 'resolving with uv', () => {
   const before = new Date('2026-05-15T00:00:00Z');
   const open: FakeIndex[] = [];
   let home: string;
+  let base: Readonly<Record<string, string>>;
   beforeAll(async () => {
     home = await mkdtemp(join(tmpdir(), 'pypi-resolve-'));
+    const folders = [...new Set(['uv', 'python3'].map((name) => dirname(commandPath(name) ?? '/')))];
+    base = {
+      HOME: home,
+      XDG_CONFIG_DIRS: home,
+      PIP_CONFIG_FILE: '/dev/null',
+      PATH: [...folders, process.env.PATH].join(delimiter),
+      UV_HTTP_TIMEOUT: '5',
+      UV_HTTP_RETRIES: '1',
+    };
   });
   afterAll(() => rm(home, { recursive: true, force: true }));
   afterEach(async () => {
@@ -42,18 +52,20 @@ describeWith(['uv', 'python3'], 'resolving with uv', () => {
   async function resolve(at: FakeIndex | undefined, source: string, asking: Asking = {}): Promise<Resolution> {
     const { platforms = ['linux/amd64'], variables = {}, ...rest } = asking;
     const cache = await mkdtemp(join(home, 'cache-'));
-    const folders = [...new Set(['uv', 'python3'].map((name) => dirname(commandPath(name) ?? '/')))];
-    const environment = {
-      HOME: home,
-      XDG_CONFIG_DIRS: home,
-      PIP_CONFIG_FILE: '/dev/null',
-      PATH: [...folders, process.env.PATH].join(delimiter),
-      UV_HTTP_TIMEOUT: '5',
-      UV_HTTP_RETRIES: '1',
-      ...(at ? { UV_DEFAULT_INDEX: at.url } : {}),
-      ...variables,
-    };
+    const environment = { ...base, ...(at ? { UV_DEFAULT_INDEX: at.url } : {}), ...variables };
     return pypi.resolve(parseSource(source), platforms, { cache, before, workspace: undefined, environment, ...rest });
+  }
+
+  /** The options of a resolution, as `resolve` makes them. */
+  async function refreshed(at: FakeIndex, files: Record<string, string>): Promise<Resolution> {
+    const cache = await mkdtemp(join(home, 'cache-'));
+    const environment = { ...base, UV_DEFAULT_INDEX: at.url };
+    return refreshPypi(parseSource('pypi:srv'), ['linux/amd64'], files, {
+      cache,
+      before,
+      workspace: undefined,
+      environment,
+    });
   }
 
   const codeOf = async (projects: Record<string, readonly IndexFile[]>, source: string, options: IndexOptions = {}) => {
@@ -359,5 +371,32 @@ describeWith(['uv', 'python3'], 'resolving with uv', () => {
     const one = await resolve(at, 'pypi:srv');
     const two = await resolve(at, 'pypi:srv');
     expect(one.files).toEqual(two.files);
+  });
+
+  test('native locks that a bot brought up to date are followed, and held to the same rules', async () => {
+    const dep = (version: string, more: Partial<WheelRecipe> = {}, at: Partial<IndexFile> = {}) =>
+      file({ name: 'dep', version, ...more }, at);
+    const two = wheel({ name: 'dep', version: '2', requires: ['leaf'] });
+    const at = await index({
+      srv: [server({ requires: ['dep', 'old ; python_version < "3"'] })],
+      dep: [dep('1'), two, dep('3'), dep('4', {}, { uploaded: '2026-05-16T00:00:00Z' })],
+      leaf: [file({ name: 'leaf', version: '1' })],
+      old: [file({ name: 'old', version: '1' })],
+    });
+    const input = { 'requirements.in': 'srv\n' };
+    const hash = `--hash=sha256:${two.sha256}`;
+    const found = await refreshed(at, { ...input, 'requirements.txt': `dep==2 ${hash}\nold==1\nsrv==1.0\n` });
+    const names = found.layers['linux/amd64']?.flatMap(({ files }) =>
+      files.map(({ name, version }) => `${name} ${version}`),
+    );
+    expect(names).toEqual(['dep 2', 'leaf 1', 'srv 1.0']);
+    const { files } = found;
+    expect((await refreshed(at, files)).files).toEqual(files);
+    const refused = (text: string, code: string) =>
+      expect(refreshed(at, { ...input, 'requirements.txt': text })).rejects.toMatchObject({ code });
+    await refused(`dep==2 --hash=sha256:${'0'.repeat(64)}\n`, 'lock-mismatch');
+    await refused('dep==4\n', 'too-new');
+    await refused('dep==9\n', 'unresolvable');
+    await refused('dep @ http://127.0.0.1:9/dep-1-py3-none-any.whl\n', 'lock-invalid');
   });
 });

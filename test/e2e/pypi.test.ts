@@ -11,6 +11,7 @@ import {
   type Platform,
   type Resolution,
   type ResolveOptions,
+  type WheelArtifact,
 } from '../../builders/index.ts';
 import { pypi } from '../../builders/pypi/index.ts';
 import { parseWheelName, uvPlatform } from '../../builders/pypi/tags.ts';
@@ -41,7 +42,7 @@ describeWith(['uv', 'python3'], 'servers from PyPI, as uv installs them', () => 
     home = await mkdtemp(join(tmpdir(), 'pypi-real-'));
     const environment = { ...process.env, PATH: `${process.env.PATH}:${join(commandPath('uv') ?? '/', '..')}` };
     options = { cache: home, before: new Date(Date.now() - 3 * 86_400_000), workspace: undefined, environment };
-    cache = artifactCache(join(home, 'artifacts'), (artifact) => pypi.fetch(artifact, options));
+    cache = artifactCache(join(home, 'artifacts'), (artifact) => pypi.fetch(artifact as WheelArtifact, options));
   });
   afterAll(() => rm(home, { recursive: true, force: true }));
 

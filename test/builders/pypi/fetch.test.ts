@@ -177,6 +177,12 @@ describe('connections', () => {
     expect(asked[1]?.authorization).toBe(`Basic ${Buffer.from('me:from the ring').toString('base64')}`);
   });
 
+  test('a file of certificates that is not there is said, not passed over', async () => {
+    const { url } = await index();
+    const secure = { UV_DEFAULT_INDEX: url.replace('http:', 'https:'), SSL_CERT_FILE: join(home, 'gone.pem') };
+    await expect(fetch(secure)).rejects.toMatchObject({ code: 'certificate-unreadable', exit: 2 });
+  });
+
   test.each([401, 403])('%i is told as what it is, without the credentials', async (status) => {
     const { url } = await index({ fault: () => ({ kind: 'status', status }) });
     const error = await fetch({ UV_DEFAULT_INDEX: url.replace('//', '//me:hunter2@') }).catch(
