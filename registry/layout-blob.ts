@@ -6,6 +6,11 @@ import type { Descriptor } from './store.ts';
 
 const CHUNK = 512 * 1024;
 
+/** A name nobody else uses, in the folder for what isn't a blob (yet, or any more); it tells whose it is when that one was killed. */
+export function ingestName(ingest: string): string {
+  return join(ingest, `${process.pid}-${randomBytes(12).toString('hex')}`);
+}
+
 /** For `.catch`: a missing file is undefined, every other failure stays one. */
 export function absent(error: unknown): undefined {
   const code = (error as NodeJS.ErrnoException).code;
@@ -42,7 +47,7 @@ export async function writeBlob(
   to: { readonly pathOf: (digest: Digest) => string; readonly expected?: Descriptor; readonly name: string },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
   await mkdir(ingest, { recursive: true });
-  const temporary = join(ingest, randomBytes(16).toString('hex'));
+  const temporary = ingestName(ingest);
   try {
     const written = to.expected
       ? await fill(temporary, checkedAgainst(to.expected, bytes, to.name)).then(() => to.expected as Descriptor)
@@ -114,7 +119,7 @@ export async function touch(path: string): Promise<void> {
 export async function setAside(path: string, digest: Digest, ingest: string): Promise<void> {
   if (await isWhole(path, digest)) return;
   await mkdir(ingest, { recursive: true });
-  const grave = join(ingest, `rotten-${randomBytes(16).toString('hex')}`);
+  const grave = ingestName(ingest);
   await rename(path, grave);
   // Somebody may have repaired it since it was read.
   if (await isWhole(grave, digest)) await putBack(grave, path);

@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../digest/index.ts';
-import { absent, putBack } from './layout-blob.ts';
+import { absent, ingestName, putBack } from './layout-blob.ts';
 import { type LayoutIndex, plain, tagOf } from './layout-index.ts';
 import { readDocument } from './layout-read.ts';
 import { childrenOf, parseManifest } from './manifest.ts';
@@ -51,8 +50,8 @@ export async function prune(parts: PruneParts, options: PruneOptions): Promise<P
   }
   if (manifests.length !== index.manifests.length) await parts.saveIndex({ ...index, manifests });
   const pruned = await sweep(parts, marked, before);
-  await sweepLeftovers(parts.ingestFolder, before);
-  await sweepLeftovers(parts.folder, before, /^(?:index\.json|oci-layout|\.lock)\..*\.tmp$/);
+  await sweepLeftovers(parts.ingestFolder, before, /^(\d+)-/);
+  await sweepLeftovers(parts.folder, before, /^(?:index\.json|oci-layout|\.lock)\.(\d+)\..*\.tmp$/);
   return pruned;
 }
 
@@ -94,7 +93,7 @@ async function sweep(parts: PruneParts, marked: ReadonlySet<string>, before: num
     const found = await stat(path).catch(absent);
     if (!found?.isFile() || marked.has(digest) || found.mtimeMs > before) continue;
     // Looked at again under a name where nobody finds it: whoever was told `has` in between has made it young.
-    const grave = join(parts.ingestFolder, `pruned-${randomBytes(16).toString('hex')}`);
+    const grave = ingestName(parts.ingestFolder);
     await rename(path, grave);
     const last = await stat(grave);
     if (last.mtimeMs > before) {
@@ -108,12 +107,26 @@ async function sweep(parts: PruneParts, marked: ReadonlySet<string>, before: num
   return { removed: removed.sort(), bytes };
 }
 
-/** What writers that were killed left behind; one that still writes keeps its file young. */
-async function sweepLeftovers(folder: string, before: number, names = /(?:)/): Promise<void> {
+/**
+ * What writers that were killed left behind. The first group of `names` is the writer's pid; while that lives, its file is only
+ * taken for forgotten after a day.
+ */
+async function sweepLeftovers(folder: string, before: number, names: RegExp): Promise<void> {
   for (const name of (await readdir(folder).catch(absent)) ?? []) {
-    if (!names.test(name)) continue;
+    const pid = names.exec(name)?.[1];
+    if (pid === undefined) continue;
     const path = join(folder, name);
     const found = await stat(path).catch(absent);
-    if (found && found.mtimeMs <= before) await rm(path, { force: true, recursive: true });
+    const limit = isAlive(Number(pid)) ? Math.min(before, Date.now() - 86_400_000) : before;
+    if (found && found.mtimeMs <= limit) await rm(path, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

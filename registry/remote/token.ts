@@ -103,7 +103,7 @@ async function tokenIn(registry: string, answer: Incoming, known: boolean): Prom
       throw new TransientError(`${name} answers ${status}`, url.host, retryAfter(answer.headers['retry-after']));
     }
     // A redirect is not followed: the request may carry the password.
-    if (status === 400 || status === 401 || status === 403) throw unauthorized(name, registry, ` (${status})`, known);
+    if ([400, 401, 403, 405].includes(status)) throw unauthorized(name, registry, ` (${status})`, known);
     throw protocolFault(name, `answers ${status}`);
   }
   let value: unknown;
