@@ -16,12 +16,17 @@ execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '
 });
 
 const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.publish.json'), 'utf8')) as { include: string[] };
-const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', ...include, ...DATA], {
-  cwd: root,
-  encoding: 'utf8',
-});
+const listed = execFileSync(
+  'git',
+  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', ...include, ...DATA],
+  {
+    cwd: root,
+    encoding: 'utf8',
+  },
+);
 for (const file of new Set(listed.split('\0'))) {
-  if (file === '' || file.endsWith('.ts') || lstatSync(join(root, file), { throwIfNoEntry: false })?.isFile() !== true) continue;
+  if (file === '' || file.endsWith('.ts') || lstatSync(join(root, file), { throwIfNoEntry: false })?.isFile() !== true)
+    continue;
   mkdirSync(dirname(join(dist, file)), { recursive: true });
   copyFileSync(join(root, file), join(dist, file));
 }
@@ -31,5 +36,8 @@ if (!readFileSync(main, 'utf8').startsWith('#!/usr/bin/env node\n')) throw new E
 chmodSync(main, 0o755);
 
 // Modules that read package.json find it one folder up, in the checkout and in dist/ alike.
-const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name: string; version: string };
+const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  name: string;
+  version: string;
+};
 writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name, version, type: 'module' })}\n`);

@@ -17,15 +17,21 @@ describe('the packed and installed package', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mcp-build-pack-'));
     await run('npm', ['run', 'build'], { cwd: root });
-    const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root });
+    const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
+      cwd: root,
+    });
     const packed = JSON.parse(stdout) as PackResult[] | Record<string, PackResult>;
     const result = Array.isArray(packed) ? packed[0] : Object.values(packed)[0];
     if (!result) throw new Error('npm pack printed nothing');
     files = result.files.map(({ path }) => path);
     await run('npm', ['init', '-y'], { cwd: folder });
-    await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${result.filename}`], {
-      cwd: folder,
-    });
+    await run(
+      'npm',
+      ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', `./${result.filename}`],
+      {
+        cwd: folder,
+      },
+    );
     bin = join(folder, 'node_modules/.bin/mcp-build');
   });
 
@@ -54,7 +60,8 @@ describe('the packed and installed package', () => {
 
   test('--help names the commands', async () => {
     const { stdout } = await call(['--help']);
-    for (const command of ['lock', 'build', 'sign', 'verify', 'run']) expect(stdout).toMatch(RegExp(`^\\s+${command}\\b`, 'm'));
+    for (const command of ['lock', 'build', 'sign', 'verify', 'run'])
+      expect(stdout).toMatch(RegExp(`^\\s+${command}\\b`, 'm'));
   });
 
   test('locks a real server', async () => {
