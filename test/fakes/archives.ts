@@ -25,7 +25,7 @@ export function tarHeader(fields: TarFields): Buffer {
   put(`${fields.mode ?? '0000644'}\0`, 100);
   put('0000000\x000000000\0', 108);
   put(fields.sizeField ?? `${(fields.size ?? 0).toString(8).padStart(11, '0')}\0`, 124);
-  put('03560116004\0', 136);
+  put('03560116604\0', 136);
   put('        ', 148);
   put(fields.flag ?? '0', 156);
   put(fields.linkname ?? '', 157);
