@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { McpBuildError } from '../errors/index.ts';
 import type { RunImage } from './image.ts';
 import type { ContainerSpec, Mount } from './spec.ts';
 
@@ -192,4 +193,16 @@ function canonical(value: unknown): string {
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+/** The refusal that goes with differences. */
+export function wallsDiffer(container: string, list: readonly Difference[]): McpBuildError {
+  const text = list.map(({ wall, wanted, found }) => `${wall} is ${found} instead of ${wanted}`).join('; ');
+  return new McpBuildError({
+    code: 'walls-differ',
+    message: `Docker did not build the walls it was asked for: ${text}`,
+    input: container,
+    fix: "Nothing was started. Look for what changes containers in the daemon's configuration.",
+    exit: 3,
+  });
 }

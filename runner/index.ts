@@ -2,6 +2,7 @@ export { imageArchive } from './archive.ts';
 export type { Streams } from './bridge.ts';
 export { type DaemonFacts, type Difference, differences, type Inspect } from './compare.ts';
 export { docker, dockerRuntime } from './docker.ts';
+export { type Decision, type Egress, type EgressOptions, serveEgress } from './egress.ts';
 export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
 export { imageVariable, type RunImage, readImage } from './image.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';

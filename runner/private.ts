@@ -77,8 +77,8 @@ export function environmentLaunch(
   if (Object.keys(values).length === 0) return { launch: { args: command }, files: [] };
   const json = JSON.stringify(values);
   const interpreter = interpreterOf(image);
-  if (interpreter === 'node') {
-    const [node = 'node', ...rest] = image.entrypoint;
+  if (interpreter?.kind === 'node') {
+    const [node = interpreter.program, ...rest] = image.entrypoint;
     const target = `${INSIDE}/environment.cjs`;
     return {
       launch: { entrypoint: [node, '--require', target, ...rest], args: command },
@@ -86,12 +86,10 @@ export function environmentLaunch(
       files: [{ target, content: `'use strict';\nObject.assign(process.env, ${json});\n` }],
     };
   }
-  if (interpreter === 'python') {
+  if (interpreter?.kind === 'python') {
     const target = `${INSIDE}/environment.py`;
-    const [program = ''] = image.entrypoint;
-    const python = PYTHON.test(program) ? program : 'python3';
     return {
-      launch: { entrypoint: [python, '-I', '-S', target, ...image.entrypoint], args: command },
+      launch: { entrypoint: [interpreter.program, '-I', '-S', target, ...image.entrypoint], args: command },
       files: [{ target, content: pythonLauncher(json) }],
     };
   }
@@ -122,12 +120,19 @@ function pythonString(text: string): string {
   );
 }
 
-function interpreterOf(image: Pick<RunImage, 'entrypoint' | 'env' | 'annotations'>): 'node' | 'python' | undefined {
-  const program = image.entrypoint[0]?.split('/').at(-1) ?? '';
-  if (program === 'node') return 'node';
-  if (PYTHON.test(program)) return 'python';
+export interface Interpreter {
+  readonly kind: 'node' | 'python';
+  /** As the image's entrypoint names it, or as PATH finds it. */
+  readonly program: string;
+}
+
+/** What an image's server is written in, as far as its entrypoint and variables show it. */
+export function interpreterOf(image: Pick<RunImage, 'entrypoint' | 'env' | 'annotations'>): Interpreter | undefined {
+  const [program = ''] = image.entrypoint;
+  if (/(?:^|\/)node$/.test(program)) return { kind: 'node', program };
+  if (PYTHON.test(program)) return { kind: 'python', program };
   // A console script: its first line names the interpreter, which can't be seen from here.
   const source = image.annotations['io.mcp-build.source'];
-  if (source?.startsWith('pypi:') || imageVariable(image, 'PYTHONUNBUFFERED') !== undefined) return 'python';
-  return undefined;
+  const python = source?.startsWith('pypi:') || imageVariable(image, 'PYTHONUNBUFFERED') !== undefined;
+  return python ? { kind: 'python', program: 'python3' } : undefined;
 }

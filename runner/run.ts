@@ -1,6 +1,7 @@
 import { McpBuildError } from '../errors/index.ts';
 import { bridge, type Streams } from './bridge.ts';
 import { hints } from './hints.ts';
+import { reporter } from './reached.ts';
 import { type Redactor, redactor } from './redact.ts';
 import type { Exit } from './runtime.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
@@ -34,7 +35,16 @@ const DRAIN = 5_000;
 export async function runContainer(given: RunOptions): Promise<RunResult> {
   const redact = redactor(given.environment);
   // Everything that is printed goes through it: hints quote the server, and errors quote the daemon.
-  const options: RunOptions = { ...given, say: (line) => given.say(redact.text(line)) };
+  const say = (line: string) => given.say(redact.text(line));
+  const reached = reporter(say, given.learn === true);
+  const options: RunOptions = {
+    ...given,
+    say,
+    onDecision(decision) {
+      reached.see(decision);
+      given.onDecision?.(decision);
+    },
+  };
   const early = new AbortController();
   let caught: StopSignal | undefined;
   let onSignal = (signal: StopSignal) => {
@@ -53,6 +63,7 @@ export async function runContainer(given: RunOptions): Promise<RunResult> {
       throw error;
     });
     const { outOfMemory } = await session.close();
+    reached.end();
     if (outOfMemory) options.say('the server used more memory than it may and was killed; give it more with --memory');
     return result;
   } catch (error) {

@@ -2,16 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
-import { differences } from './compare.ts';
+import { differences, wallsDiffer } from './compare.ts';
+import type { Decision, EgressOptions } from './egress.ts';
 import { type RunImage, readImage } from './image.ts';
 import { LIMITS, type Limits } from './limits.ts';
+import { openWay, type Way } from './network.ts';
 import { LABEL, ownerLabels, thisOwner } from './owner.ts';
 import { type Permissions, permissionRefused } from './permissions.ts';
 import { environmentLaunch, type Private, privateParent, removePrivate, writePrivate } from './private.ts';
 import type { Reaper } from './reaper.ts';
 import type { Attached, Exit, Runtime } from './runtime.ts';
 import { seccompProfile } from './seccomp.ts';
-import { containerSpec, type Network, userFor } from './spec.ts';
+import { containerSpec, userFor } from './spec.ts';
 import { type ResolvedVolume, resolveVolumes, unchanged } from './volumes.ts';
 
 export interface SessionOptions {
@@ -32,6 +34,12 @@ export interface SessionOptions {
   readonly machine: Machine;
   /** Lines for the user. */
   readonly say: (line: string) => void;
+  /** Told of each attempt to reach something, where the permissions list destinations. */
+  readonly onDecision?: (decision: Decision) => void;
+  /** Lets a server reach the whole internet through the proxy, and reports what it reaches. */
+  readonly learn?: boolean;
+  /** How the proxy finds the addresses of a name; the system's resolver by default. */
+  readonly resolve?: EgressOptions['resolve'];
   readonly signal?: AbortSignal;
 }
 
@@ -59,14 +67,18 @@ export interface Session {
 
 /**
  * From a verified digest to a running, attached container, or to nothing at all: whatever fails leaves no container and no file behind.
- * @throws McpBuildError `permission-refused`, `volume-missing`, `environment-undeclared`, `walls-differ`, `start-failed`, and what the image, the engine and the reaper throw
+ * @throws McpBuildError `permission-refused`, `volume-missing`, `environment-undeclared`, `environment-undeliverable`, `walls-differ`, `start-failed`,
+ * `egress-unsupported`, `egress-unavailable`, and what the image, the engine and the reaper throw
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { runtime, permissions, machine } = options;
   refuseUndeclared(permissions, options.environment);
   const run = randomBytes(8).toString('hex');
   const container = `mcp-build-${segment(options.server.name)}-${run.slice(0, 8)}`;
-  const folder = join(privateParent(runtime.endpoint, machine.environment, machine.run), `mcp-build-${run}`);
+  const parent = privateParent(runtime.endpoint, machine.environment, machine.run);
+  const folder = join(parent, `mcp-build-${run}`);
+  // Their names are known before there is anything to be found under them.
+  const aside = { container: `${container}-net`, folder: join(parent, `mcp-build-${randomBytes(8).toString('hex')}`) };
   const sockets = runtime.endpoint.kind === 'unix' ? [runtime.endpoint.path] : [];
   const [volumes, image, facts, owner] = await Promise.all([
     resolveVolumes(permissions.volumes, { home: machine.home, state: machine.state, sockets }),
@@ -74,23 +86,45 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     runtime.facts(),
     thisOwner(),
   ]);
-  const [imageId, network, guard] = await all([
+  const [imageId, guard] = await both(
     runtime.load(options.store, image, tagOf(options.server.name, image), options.signal),
-    networkFor(permissions, runtime),
-    options.reaper.guard({ endpoint: runtime.endpoint, containers: [container], folders: [folder] }),
-  ]);
+    options.reaper.guard({
+      endpoint: runtime.endpoint,
+      containers: [container, aside.container],
+      folders: [folder, aside.folder],
+    }),
+  );
+  let way: Way | undefined;
   const discard = async () => {
-    try {
-      await removePrivate(folder);
-      await runtime.remove(container);
-    } catch (error) {
+    const ended = await Promise.allSettled([removePrivate(folder), runtime.remove(container)]);
+    // After the server: what it still says on its way out goes nowhere.
+    ended.push(...(await Promise.allSettled([way?.close()])));
+    const failed = ended.find((part) => part.status === 'rejected');
+    if (failed) {
       guard.abandon();
-      throw error;
+      throw failed.reason;
     }
     await guard.release();
   };
   try {
     options.signal?.throwIfAborted();
+    const labels = {
+      ...ownerLabels(owner),
+      [LABEL.run]: run,
+      [LABEL.server]: options.server.name,
+      [LABEL.version]: options.server.version ?? '',
+      [LABEL.digest]: options.image.digest,
+    };
+    way = await openWay({
+      ...options,
+      ...aside,
+      image,
+      imageId,
+      facts,
+      labels,
+      uid: machine.uid,
+      onDecision: options.onDecision ?? (() => undefined),
+    });
     const { note, ...user } = userFor(volumes, machine);
     if (note) options.say(note);
     const { launch, files } = environmentLaunch(image, options.args, options.environment);
@@ -100,23 +134,16 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       imageId,
       image,
       volumes,
-      network,
+      network: way.network,
       limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
       seccomp: seccompProfile(),
       identity: {
         user,
-        labels: {
-          ...ownerLabels(owner),
-          [LABEL.run]: run,
-          [LABEL.role]: 'server',
-          [LABEL.server]: options.server.name,
-          [LABEL.version]: options.server.version ?? '',
-          [LABEL.digest]: options.image.digest,
-        },
+        labels: { ...labels, [LABEL.role]: 'server' },
       },
       launch: {
         ...launch,
-        env: {},
+        env: way.env,
         files: wanted.length > 0 ? await writePrivate(folder, wanted, user, machine) : [],
       },
     });
@@ -171,24 +198,15 @@ async function begin(
   };
 }
 
-async function networkFor(permissions: Permissions, runtime: Runtime): Promise<Network> {
-  if (permissions.network === 'none') return { kind: 'none' };
-  if (permissions.network === 'all') return { kind: 'bridge', name: await runtime.openNetwork() };
-  throw permissionRefused(
-    permissions.network.join(', '),
-    'single destinations are not supported yet',
-    'Use --allow-net all, or none.',
-  );
-}
-
-/** Like Promise.all, but a guard that was given while another part failed is released. */
-async function all<A, B>(
-  parts: readonly [Promise<A>, Promise<B>, ReturnType<Reaper['guard']>],
-): Promise<[A, B, Awaited<ReturnType<Reaper['guard']>>]> {
+/** Like Promise.all, but a guard that was given while the other part failed is released. */
+async function both<A, B extends { release(): Promise<void> }>(
+  part: Promise<A>,
+  guarding: Promise<B>,
+): Promise<[A, B]> {
   try {
-    return await Promise.all(parts);
+    return await Promise.all([part, guarding]);
   } catch (error) {
-    await parts[2].then((guard) => guard.release()).catch(() => undefined);
+    await guarding.then((guard) => guard.release()).catch(() => undefined);
     throw error;
   }
 }
@@ -204,17 +222,6 @@ function refuseUndeclared(permissions: Permissions, environment: Readonly<Record
       exit: 2,
     });
   }
-}
-
-function wallsDiffer(container: string, list: ReturnType<typeof differences>): McpBuildError {
-  const text = list.map(({ wall, wanted, found }) => `${wall} is ${found} instead of ${wanted}`).join('; ');
-  return new McpBuildError({
-    code: 'walls-differ',
-    message: `Docker did not build the walls it was asked for: ${text}`,
-    input: container,
-    fix: "Nothing was started. Look for what changes containers in the daemon's configuration.",
-    exit: 3,
-  });
 }
 
 /** For people who list images: nothing is ever started by this name. */
