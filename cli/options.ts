@@ -39,3 +39,10 @@ export function usage<T>(parse: () => T): T {
 export function examples(...lines: readonly [command: string, what: string][]): string {
   return `\nExamples:\n${lines.map(([command, what]) => `  # ${what}\n  $ ${command}`).join('\n')}\n`;
 }
+
+/** A flag that may be given several times. */
+export function repeated<T>(flags: string, description: string, parse: (word: string) => T): Option {
+  return new Option(flags, `${description}; may be repeated`).argParser(
+    (value: string, previous: readonly T[] | undefined) => [...(previous ?? []), usage(() => parse(value))],
+  );
+}

@@ -15,7 +15,7 @@ import {
 import { homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { environmentValues, sessionOptions, verifiedImage } from './line/start.ts';
-import { examples, usage } from './options.ts';
+import { examples, repeated, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
 
@@ -114,10 +114,4 @@ async function run(target: string, args: readonly string[], options: Options): P
 function limitsOf({ memory, cpus }: Options): Limits {
   if (memory === undefined && cpus === undefined) return LIMITS;
   return parseLimits({ ...(memory === undefined ? {} : { memory }), ...(cpus === undefined ? {} : { cpus }) });
-}
-
-function repeated<T>(flags: string, description: string, parse: (word: string) => T): Option {
-  return new Option(flags, `${description}; may be repeated`).argParser(
-    (value: string, previous: readonly T[] | undefined) => [...(previous ?? []), usage(() => parse(value))],
-  );
 }

@@ -1,17 +1,18 @@
 import { homedir } from 'node:os';
-import { hostPlatform, looksLikeSource, type Platform } from '../../builders/index.ts';
+import { hostPlatform, looksLikeSource, type Platform, parseSource } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
 import { dockerRuntime, type Limits, type Permissions, reaper, type SessionOptions } from '../../runner/index.ts';
-import { keySigner, signImage } from '../../trust/index.ts';
+import { assess, type Evidence, keySigner, PREDICATES, readServer, signImage } from '../../trust/index.ts';
 import { buildLock } from './build.ts';
 import { readLockFolder, writeOutputs } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { findImage, type RegistryOptions } from './image.ts';
-import { machineKey, ownKeys, type TrustedKey } from './keys.ts';
+import { machineKey, type TrustedKey } from './keys.ts';
+import { acceptedBefore, askedFor, ownKeysPolicy, policyOf, rememberAccepted } from './policy.ts';
 import { stateLock } from './source.ts';
-import { requirePass, verifyImage } from './verify.ts';
+import { evidenceOf, requirePass } from './verify.ts';
 
 export interface Verified {
   readonly store: Store;
@@ -104,25 +105,37 @@ async function signed(
 }
 
 async function check(store: Store, image: Descriptor, target: string, options: VerifiedOptions): Promise<void> {
-  const keys = options.keys ?? (await ownKeys(options.home));
-  if (keys.length === 0) {
-    throw new McpBuildError({
-      code: 'key-missing',
-      message: `There is no key that ${target} could be verified with`,
-      input: target,
-      fix: 'Name a public key with --key, or make your own with `mcp-build init` and sign the image with it.',
-      exit: 3,
-    });
-  }
+  const { home, environment } = options;
+  const source = looksLikeSource(target) ? parseSource(target) : undefined;
+  const { policy } = options.keys ? ownKeysPolicy(options.keys) : await policyOf(home, environment, process.cwd());
   const [os = 'linux', architecture = 'amd64'] = hostPlatform().split('/');
   // Layers are hashed as they are handed to the daemon, which hashes what comes out of them again.
-  const verdict = await verifyImage(store, image, {
-    keys,
-    now: new Date(),
+  const common = {
     layers: false,
     platforms: { os, architecture },
-  });
+    asked: askedFor(imageName(target), source),
+  } as const;
+  const evidence = await evidenceOf(store, image, common);
+  // Which server it claims to be decides which record counts against it; that claim is judged together with the rest.
+  const claimed = claimedSource(evidence);
+  const accepted = claimed ? await acceptedBefore(home, claimed) : undefined;
+  const { verdict, server } = assess(policy, { ...evidence, ...(accepted ? { accepted } : {}) }, new Date());
   requirePass(verdict, target);
+  if (server) await rememberAccepted(home, server);
+}
+
+/** Without tag and digest: what rules and exceptions of a policy match. */
+function imageName(target: string): string {
+  return looksLikeSource(target) ? target : target.replace(/@sha256:[0-9a-f]{64}$/, '').replace(/:[^:/]+$/, '');
+}
+
+function claimedSource({ attestations }: Evidence): { ecosystem: 'npm' | 'pypi'; name: string } | undefined {
+  for (const { said } of attestations) {
+    if (said.kind !== 'statement' || said.statement.predicateType !== PREDICATES.server) continue;
+    const server = readServer(said.statement.predicate);
+    if (server) return server.source;
+  }
+  return undefined;
 }
 
 async function present(store: LayoutStore, digest: Descriptor['digest'] | undefined): Promise<Descriptor | undefined> {

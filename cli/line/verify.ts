@@ -1,24 +1,50 @@
 import { McpBuildError } from '../../errors/index.ts';
 import type { Descriptor, Store } from '../../registry/index.ts';
-import { type Check, failures, gather, judge, keyPolicy, type Platform, type Verdict } from '../../trust/index.ts';
-import type { TrustedKey } from './keys.ts';
+import {
+  type Accepted,
+  type Asked,
+  type Assessment,
+  assess,
+  type Check,
+  type Evidence,
+  failures,
+  gather,
+  type Platform,
+  type Policy,
+  type Verdict,
+} from '../../trust/index.ts';
 
 export interface VerifyOptions {
-  readonly keys: readonly TrustedKey[];
+  readonly policy: Policy;
   readonly now: Date;
   /** Hash the layers, too. */
   readonly layers: boolean;
   /** Which images of an index count. */
   readonly platforms: 'all' | Platform;
+  readonly asked?: Asked;
+  readonly accepted?: Accepted | undefined;
+}
+
+/** All that is said about an image, with what was asked for. */
+export async function evidenceOf(
+  store: Store,
+  image: Descriptor,
+  options: Omit<VerifyOptions, 'policy' | 'now'>,
+): Promise<Evidence> {
+  const evidence = await gather(store, image, { layers: options.layers, platforms: options.platforms });
+  return {
+    ...evidence,
+    ...(options.asked ? { asked: options.asked } : {}),
+    ...(options.accepted ? { accepted: options.accepted } : {}),
+  };
 }
 
 /** The one verdict that every command goes by. */
-export async function verifyImage(store: Store, image: Descriptor, options: VerifyOptions): Promise<Verdict> {
-  const evidence = await gather(store, image, { layers: options.layers, platforms: options.platforms });
-  return judge(keyPolicy(options.keys.map(({ key }) => key)), evidence, options.now);
+export async function verifyImage(store: Store, image: Descriptor, options: VerifyOptions): Promise<Assessment> {
+  return assess(options.policy, await evidenceOf(store, image, options), options.now);
 }
 
-/** @throws McpBuildError `refused` with every failed check, when the verdict isn't a pass */
+/** @throws McpBuildError with the failed check's code, or `refused` with every failed check, when the verdict isn't a pass */
 export function requirePass(verdict: Verdict, name: string): void {
   if (verdict.verdict === 'pass') return;
   const failed = failures(verdict);
@@ -37,6 +63,11 @@ function remedy(failed: readonly Check[]): string {
   if (ids.has('unsigned'))
     return 'If you built it yourself, sign it: mcp-build sign <name>. Otherwise ask whoever built it.';
   if (ids.has('untrusted-signer'))
-    return 'If you trust its signer, name their public key with --key. Otherwise don’t run it.';
-  return 'What is attached to it speaks of something else: ask whoever published it to sign this image.';
+    return 'If you trust its signer, name their public key with --key or in your policy. Otherwise don’t run it.';
+  if (ids.has('attestation-missing'))
+    return 'Your policy asks for more than a signature: whoever publishes it must run `mcp-build attest`.';
+  if (ids.has('rollback'))
+    return 'It is older than what this machine has run before. If that is meant, add an exception to your policy.';
+  if (ids.has('no-rule')) return 'No rule of your policy is for this image. Add one if it should run.';
+  return 'Look at what is said about it with `mcp-build show`, and at your policy with `mcp-build policy explain`.';
 }

@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import { artifactCache, type Lock, lockDigest, type Platform } from '../../builders/index.ts';
+import { type Digest, sha256 } from '../../digest/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
+import type { Descriptor, LayoutStore } from '../../registry/index.ts';
+import { canonicalJson, type Offer, type Permissions } from '../../runner/index.ts';
+import {
+  type Attached,
+  attest,
+  cyclonedx,
+  LOCAL_BUILDER,
+  PREDICATES,
+  provenancePredicate,
+  type ServerPredicate,
+  type Signer,
+  spdx,
+} from '../../trust/index.ts';
+import { fetchArtifact } from './adapters.ts';
+import type { LockFolder } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+import { materialsOf } from './materials.ts';
+
+export interface AttestOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly workspace: string | undefined;
+  readonly store: LayoutStore;
+  readonly signer: Signer;
+  /** What the server may do, as its signer declares it. */
+  readonly permissions: Permissions;
+  /** What it was seen to offer; absent when it was never tested. */
+  readonly offer: Offer | undefined;
+  readonly spdx: boolean;
+  readonly now: Date;
+}
+
+export interface Attestations {
+  readonly subject: Digest;
+  readonly attached: readonly (Attached & { readonly predicate: string })[];
+}
+
+/**
+ * Says of an image, and of each of its platforms, what it was built from (SLSA provenance), what is in it (SBOM), and which server it is and
+ * what it may do (`server`).
+ * @throws McpBuildError `not-built`, and what the signer and the store throw
+ */
+export async function attestImage(folder: LockFolder, options: AttestOptions): Promise<Attestations> {
+  const { lock } = folder;
+  const { store, signer, now } = options;
+  if (!lock.index) throw notBuilt(lock);
+  const cache = artifactCache(join(options.home.cache, 'artifacts'), (artifact) =>
+    fetchArtifact(artifact, {
+      cache: options.home.cache,
+      environment: options.environment,
+      workspace: options.workspace,
+    }),
+  );
+  const index = await store.resolve(lock.index);
+  const all = Object.keys(lock.platforms) as Platform[];
+  const subjects: { descriptor: Descriptor; platforms: readonly Platform[] }[] = [];
+  for (const platform of all) {
+    const digest = lock.platforms[platform]?.image;
+    if (digest) subjects.push({ descriptor: await store.resolve(digest), platforms: [platform] });
+  }
+  // The index last: who sees it attested can rely on every platform's statements being there.
+  subjects.push({ descriptor: index, platforms: all });
+  const attached: (Attached & { predicate: string })[] = [];
+  const say = async (descriptor: Descriptor, predicate: keyof typeof PREDICATES, value: unknown) => {
+    attached.push({ ...(await attest(store, descriptor, PREDICATES[predicate], value, signer, now)), predicate });
+  };
+  for (const { descriptor, platforms } of subjects) {
+    const materials = await materialsOf(folder, platforms, cache.open);
+    await say(descriptor, 'provenance', provenancePredicate({ ...buildOf(lock, options), materials, platforms }));
+    await say(descriptor, 'cyclonedx', cyclonedx(materials, descriptor.digest));
+    if (options.spdx) await say(descriptor, 'spdx', spdx(materials, descriptor.digest));
+    await say(descriptor, 'server', serverPredicate(lock, options));
+  }
+  return { subject: index.digest, attached };
+}
+
+function buildOf(lock: Lock, { environment, now }: AttestOptions) {
+  const layers = Object.values(lock.platforms).flatMap((platform) => platform.layers);
+  const invocation = invocationOf(environment);
+  return {
+    before: lock.before,
+    base: lock.base.kind === 'recipe' ? lock.base.recipe : lock.base.digest,
+    compressor: lock.compressor ?? 'unknown',
+    transforms: Object.fromEntries(layers.map(({ name, transform }) => [name, transform])),
+    builderId: builderOf(environment),
+    ...(invocation === undefined ? {} : { invocationId: invocation }),
+    started: now,
+    finished: now,
+  };
+}
+
+/** A CI says which workflow runs; the signature's certificate is what proves it. */
+function builderOf(environment: Environment): string {
+  const { GITHUB_ACTIONS, GITHUB_SERVER_URL, GITHUB_WORKFLOW_REF, GITLAB_CI, CI_PROJECT_URL } = environment;
+  if (GITHUB_ACTIONS === 'true' && GITHUB_SERVER_URL && GITHUB_WORKFLOW_REF)
+    return `${GITHUB_SERVER_URL}/${GITHUB_WORKFLOW_REF}`;
+  if (GITLAB_CI === 'true' && CI_PROJECT_URL) return `${CI_PROJECT_URL}//.gitlab-ci.yml`;
+  return LOCAL_BUILDER;
+}
+
+function invocationOf(environment: Environment): string | undefined {
+  const { GITHUB_ACTIONS, GITHUB_SERVER_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID, GITHUB_RUN_ATTEMPT, CI_JOB_URL } =
+    environment;
+  if (GITHUB_ACTIONS === 'true' && GITHUB_RUN_ID)
+    return `${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}/actions/runs/${GITHUB_RUN_ID}/attempts/${GITHUB_RUN_ATTEMPT ?? '1'}`;
+  return CI_JOB_URL;
+}
+
+export function serverPredicate(
+  lock: Lock,
+  { permissions, offer }: Pick<AttestOptions, 'permissions' | 'offer'>,
+): ServerPredicate {
+  const newest = Object.values(lock.platforms)
+    .flatMap(({ layers }) =>
+      layers.filter(({ name }) => name === 'server' || name === 'dependencies').flatMap(({ files }) => files),
+    )
+    .map(({ uploaded }) => uploaded);
+  const known = newest.every((uploaded) => uploaded !== undefined) ? [...newest].sort().at(-1) : undefined;
+  const list = (items: Offer['tools']) => ({
+    digest: sha256(canonicalJson(items.map(({ name, digest }) => ({ name, digest })))),
+    items: items.map(({ name, digest }) => ({ name, digest })),
+  });
+  return {
+    source: { ecosystem: lock.source.ecosystem, name: lock.source.name, version: lock.source.version },
+    ...(lock.serverName === undefined ? {} : { name: lock.serverName }),
+    created: lock.created,
+    ...(known === undefined ? {} : { newest: known }),
+    lock: lockDigest(lock),
+    permissions: { network: permissions.network, volumes: permissions.volumes, environment: permissions.environment },
+    args: [],
+    environment: permissions.environment.map((name) => ({ name, required: true, secret: true })),
+    ...(offer
+      ? {
+          tools: list(offer.tools),
+          prompts: list(offer.prompts),
+          resources: list(offer.resources),
+          resourceTemplates: list(offer.resourceTemplates),
+          ...(offer.instructions === null ? {} : { instructions: sha256(offer.instructions) }),
+        }
+      : {}),
+  };
+}
+
+function notBuilt(lock: Lock): McpBuildError {
+  return new McpBuildError({
+    code: 'not-built',
+    message: `${lock.name} is locked, but was not built for all its platforms`,
+    input: lock.name,
+    fix: `Build it first: mcp-build build ${lock.name}.`,
+    exit: 2,
+  });
+}
