@@ -115,7 +115,19 @@ async function withInspector<T>(server: ServerCommand, use: (session: Session) =
   const ask = async (...request: readonly string[]) => {
     const { stdout } = await promisify(execFile)(
       'mcp-inspector',
-      ['--cli', '--config', config, '--server', 'it', '--quiet', '--protocol-era', 'legacy', ...request],
+      [
+        '--cli',
+        '--config',
+        config,
+        '--server',
+        'it',
+        '--quiet',
+        '--protocol-era',
+        'legacy',
+        '--connect-timeout',
+        '110000',
+        ...request,
+      ],
       {
         cwd,
         env: { ...env, MCP_INSPECTOR_SECRET_STORE: 'memory', MCP_CLIENT_CONFIG_PATH: join(folder, 'client.json') },
