@@ -10,6 +10,7 @@ import {
   type Store,
 } from '../registry/index.ts';
 import type { Content } from './evidence.ts';
+import { inParallel } from './parallel.ts';
 
 export interface Platform {
   readonly os: string;
@@ -38,18 +39,16 @@ export async function verifyContent(
   const platforms = root.kind === 'index' ? imagesOf(root.manifests, wanted) : [];
   const images = root.kind === 'image' ? [root] : await manifestsOf(store, platforms, problems);
   const blobs = images.flatMap((image) => (image.kind === 'image' && !layers ? [image.config] : childrenOf(image)));
-  const seen = new Set<string>();
-  for (const blob of blobs) {
-    if (seen.has(blob.digest)) continue;
-    seen.add(blob.digest);
+  const distinct = [...new Map(blobs.map((blob) => [blob.digest, blob])).values()];
+  await inParallel(distinct, PARALLEL, async (blob) => {
     if (isManifestType(blob.mediaType)) {
-      problems.push({ digest: blob.digest, reason: 'is an index within an index' });
-      continue;
+      problems.push({ digest: blob.digest, reason: `${blob.digest} is an index within an index` });
+      return;
     }
     await reporting(blob, problems, async () => {
       for await (const _ of hashed(store, blob));
     });
-  }
+  });
   return { layers, problems, platforms };
 }
 
@@ -79,6 +78,9 @@ function hashed(store: Reading, { digest, size, ...rest }: Descriptor): AsyncIte
   const descriptor = { ...rest, digest, size };
   return verified(store.open?.(descriptor) ?? store.read(descriptor), { name: digest, integrity: digest, size });
 }
+
+/** Blobs read at a time. */
+const PARALLEL = 4;
 
 const OF_CONTENT = ['integrity', 'not-found', 'manifest-invalid', 'too-large'];
 

@@ -4,6 +4,7 @@ import { type Descriptor, isIndexType, parseManifest, readDocument, type Store }
 import { BUNDLE_LIMIT, parseBundle } from './bundle.ts';
 import { type Platform, verifyContent } from './content.ts';
 import type { Accepted, Asked, Attestation, Evidence, Said } from './evidence.ts';
+import { inParallel } from './parallel.ts';
 import { readStatement } from './statement.ts';
 
 /** Bundles read for one image, and their bytes together. Whoever may push to a repository may attach as many as they like. */
@@ -44,8 +45,8 @@ export async function gather(
     throw noPlatform(root.digest, options.platforms);
   }
   const budget = { left: MOST, bytes: MOST_BYTES };
-  const attestations: Attestation[] = [];
-  for (const { digest } of [root, ...platforms]) attestations.push(...(await saidOf(store, digest, budget)));
+  const said = await inParallel([root, ...platforms], PARALLEL, ({ digest }) => saidOf(store, digest, budget));
+  const attestations = said.flat();
   const { asked, accepted } = options;
   return {
     subject: root,
@@ -69,14 +70,7 @@ async function saidOf(
   const bundles = listed.filter(({ artifactType: type }) => type === undefined || isBundleType(type));
   budget.left -= bundles.length;
   if (budget.left < 0) throw tooMany(on, `more than ${MOST} bundles`);
-  const found: (Attestation | undefined)[] = new Array(bundles.length);
-  let next = 0;
-  const work = async () => {
-    for (let at = next++; at < bundles.length; at = next++) {
-      found[at] = await attestationOf(store, on, bundles[at]!, budget);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, bundles.length) }, work));
+  const found = await inParallel(bundles, PARALLEL, (referrer) => attestationOf(store, on, referrer, budget));
   return found.filter((one) => one !== undefined);
 }
 

@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import { parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded } from '../../files/index.ts';
@@ -39,7 +38,7 @@ export async function loadPolicy(path: string): Promise<Policy> {
 
 /** @param name where the text comes from, for errors. @throws as `loadPolicy` does */
 export async function parsePolicy(text: string, name: string, read: ReadText): Promise<Policy> {
-  const said = checked(parseYaml(text, name), name);
+  const said = checked(await parseYaml(text, name), name);
   const trusted = await trustedOf(said, name, read);
   const rules = said.rules.map((rule, at) => ruleOf(rule, trusted, `rules.${at}`, name));
   unique(
@@ -53,8 +52,9 @@ export async function parsePolicy(text: string, name: string, read: ReadText): P
   return { name, rules, exceptions };
 }
 
-function parseYaml(text: string, name: string): unknown {
+async function parseYaml(text: string, name: string): Promise<unknown> {
   if (Buffer.byteLength(text) > LIMIT) throw invalid(name, `has more than ${LIMIT} bytes`);
+  const { parseDocument } = await import('yaml');
   const document = parseDocument(text, { uniqueKeys: true, strict: true, stringKeys: true, merge: false });
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) throw invalid(name, problem.message.split('\n')[0] ?? 'is not YAML');

@@ -1,4 +1,3 @@
-import makeFetch from 'make-fetch-happen';
 import { McpBuildError } from '../../errors/index.ts';
 
 /** In bytes; log entries and timestamps are a few thousand. */
@@ -10,6 +9,8 @@ const TIMEOUT = 30_000;
  * @throws McpBuildError `signing-service` for anything but an answer of success
  */
 export async function post(url: string, body: object, accept = 'application/json'): Promise<Buffer> {
+  // With its proxies and caches it takes a tenth of a second to load; most commands sign nothing this way.
+  const { default: makeFetch } = await import('make-fetch-happen');
   try {
     const response = await makeFetch(url, {
       method: 'POST',
