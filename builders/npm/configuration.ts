@@ -10,8 +10,11 @@ export type FlatOptions = Readonly<Record<string, unknown>>;
 
 export interface NpmConfiguration {
   readonly flat: FlatOptions;
-  /** One for all requests: connections stay open, and the certificate authorities are parsed once instead of at each connection. */
-  readonly agent: Agent;
+  /**
+   * One for all requests of a protocol: connections stay open, and the certificate authorities are parsed once instead of at each
+   * connection. They go through the proxy of npm's configuration, else that of the environment.
+   */
+  readonly agents: { readonly http: Agent; readonly https: Agent };
 }
 
 type Where = Pick<FetchOptions, 'environment' | 'workspace'>;
@@ -58,7 +61,7 @@ async function load({ environment, workspace }: Where): Promise<NpmConfiguration
     await config.load();
     config.validate();
     const flat = config.flat;
-    return { flat, agent: await agentOf(flat) };
+    return { flat, agents: await agentsOf(flat, environment) };
   } catch (cause) {
     throw new McpBuildError({
       code: 'npm-config-invalid',
@@ -70,21 +73,27 @@ async function load({ environment, workspace }: Where): Promise<NpmConfiguration
   }
 }
 
-async function agentOf(flat: FlatOptions): Promise<Agent> {
+async function agentsOf(flat: FlatOptions, environment: Where['environment']): Promise<NpmConfiguration['agents']> {
   const { default: npmAgent } = await import('@npmcli/agent');
-  const rejectUnauthorized = flat.strictSSL !== false;
   const ca = flat.ca as string | string[] | undefined;
-  return new npmAgent.Agent({
-    // Not `ca` itself: Node makes a key for its pool from all options at each request, and a bundle of authorities has 200 KB.
-    ...(ca ? { secureContext: createSecureContext({ ca }) } : {}),
-    rejectUnauthorized,
-    keepAlive: true,
-    maxSockets: typeof flat.maxSockets === 'number' ? flat.maxSockets : 15,
-    ...(typeof flat.localAddress === 'string' ? { localAddress: flat.localAddress } : {}),
-    proxy: (flat.httpsProxy ?? flat.proxy) as string | undefined,
-    noProxy: flat.noProxy as string | undefined,
-    timeouts: { connection: CONNECT_TIMEOUT },
-  });
+  const variables = new Map(Object.entries(environment).map(([key, value]) => [key.toLowerCase(), value || undefined]));
+  const agentFor = (proxy: string | undefined) =>
+    new npmAgent.Agent({
+      // Not `ca` itself: Node makes a key for its pool from all options at each request, and a bundle of authorities has 200 KB.
+      ...(ca ? { secureContext: createSecureContext({ ca }) } : {}),
+      rejectUnauthorized: flat.strictSSL !== false,
+      keepAlive: true,
+      maxSockets: typeof flat.maxSockets === 'number' ? flat.maxSockets : 15,
+      ...(typeof flat.localAddress === 'string' ? { localAddress: flat.localAddress } : {}),
+      proxy,
+      noProxy: (flat.noProxy as string | undefined) || variables.get('no_proxy'),
+      timeouts: { connection: CONNECT_TIMEOUT },
+    });
+  const configured = ((flat.httpsProxy || flat.proxy) as string | undefined) || undefined;
+  const secure = configured ?? variables.get('https_proxy');
+  const plain = secure ?? variables.get('http_proxy') ?? variables.get('proxy');
+  const https = agentFor(secure);
+  return { https, http: plain === secure ? https : agentFor(plain) };
 }
 
 const CONNECT_TIMEOUT = 20_000;

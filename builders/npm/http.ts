@@ -135,14 +135,15 @@ function parse(url: string): URL {
 }
 
 function send(url: URL, { configuration, headers, registry, signal }: RequestOptions): Promise<IncomingMessage> {
-  const { flat, agent } = configuration;
+  const { flat, agents } = configuration;
+  const secure = url.protocol === 'https:';
   const auth = credentialsFor(url.href, registry, flat);
   const stall = Math.min(typeof flat.timeout === 'number' && flat.timeout > 0 ? flat.timeout : STALL, STALL);
   return new Promise((resolve, reject) => {
-    const outgoing = (url.protocol === 'https:' ? httpsGet : httpGet)(
+    const outgoing = (secure ? httpsGet : httpGet)(
       url,
       {
-        agent,
+        agent: secure ? agents.https : agents.http,
         ...(auth.cert && auth.key ? { cert: auth.cert, key: auth.key } : {}),
         ...(signal ? { signal } : {}),
         headers: {

@@ -1,4 +1,6 @@
 import { writeFile } from 'node:fs/promises';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -161,6 +163,45 @@ describe('the user’s configuration', () => {
     expect((await npm.resolve(parseSource('npm:hello-mcp'), BOTH, { ...w.options, environment: misled })).version).toBe(
       '1.0.0',
     );
+  });
+
+  test('requests go through the proxy of npm’s configuration or of the environment, but for no_proxy', async () => {
+    await using w = await world();
+    w.registry.publish(server());
+    const seen: string[] = [];
+    const proxy = createServer((request, response) => {
+      seen.push(request.url ?? '');
+      get(`${w.registry.url}${new URL(request.url ?? '').pathname.slice(1)}`, (from) => {
+        response.writeHead(from.statusCode ?? 502, from.headers);
+        from.pipe(response);
+      });
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    try {
+      const through = async (npmrc: string, environment: Record<string, string>) => {
+        seen.length = 0;
+        const options = await w.configured(`registry=http://registry.example.test/\nfetch-retries=0\n${npmrc}\n`);
+        await npm.resolve(parseSource('npm:hello-mcp'), BOTH, {
+          ...options,
+          cache: join(w.folder, `cache-${npmrc}-${Object.keys(environment).join()}`.replaceAll('/', '_')),
+          environment: { ...options.environment, ...environment },
+        });
+        return seen.length;
+      };
+      expect(await through(`proxy=${address}`, {})).toBeGreaterThan(1);
+      expect(await through('', { http_proxy: address })).toBeGreaterThan(1);
+      expect(await through('', { HTTPS_PROXY: address })).toBeGreaterThan(1);
+      await expect(through(`proxy=${address}\nnoproxy=example.test`, {})).rejects.toMatchObject({
+        code: 'registry-unavailable',
+      });
+      await expect(through('', { http_proxy: address, NO_PROXY: 'example.test' })).rejects.toMatchObject({
+        code: 'registry-unavailable',
+      });
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
   });
 
   test('credentials in a form npm no longer takes', async () => {
