@@ -29,6 +29,9 @@ export const DEFAULT_LIMITS: Limits = {
   headerBytes: 64 * 1024,
 };
 
+/** The environment variable that raises limits. */
+export const LIMITS_VARIABLE = 'MCP_BUILD_ARCHIVE_LIMITS';
+
 /** A small archive of zeros or of one long JSON document is no bomb: 64 MiB do no harm, whatever they were packed into. */
 export const RATIO_FLOOR = 64 * 1024 ** 2;
 
@@ -46,24 +49,34 @@ export interface Subject {
 }
 
 export function subjectOf(options: ReadOptions): Subject {
-  return { name: options.name, limits: { ...DEFAULT_LIMITS, ...options.limits } };
+  return { name: options.name, limits: { ...inForce, ...options.limits } };
+}
+
+let inForce: Limits = DEFAULT_LIMITS;
+
+/**
+ * Changes the limits of every archive this process reads from now on. For whoever starts the process only: how much a machine is to bear
+ * belongs to it and not to a call, and an image that was built beyond the defaults must be rebuilt by the next command too.
+ */
+export function useLimits(limits: Partial<Limits>): void {
+  inForce = { ...DEFAULT_LIMITS, ...limits };
 }
 
 /**
- * Reads `files=200000`, `bytes=8589934592`, … as a person gives them to `--archive-limit`.
+ * Reads `files=200000,bytes=8589934592` as a person writes it in `MCP_BUILD_ARCHIVE_LIMITS`; nothing for an empty text.
  * @throws McpBuildError `limit-invalid`
  */
-export function parseLimits(texts: readonly string[]): Partial<Limits> {
+export function parseArchiveLimits(text: string): Partial<Limits> {
   const found: Partial<Record<keyof Limits, number>> = {};
-  for (const text of texts) {
-    const match = /^([A-Za-z]+)=([1-9][0-9]{0,14})$/.exec(text);
+  for (const part of text.split(',').filter((word) => word.trim() !== '')) {
+    const match = /^ *([A-Za-z]+)=([1-9][0-9]{0,14}) *$/.exec(part);
     const key = match?.[1];
     if (key === undefined || !Object.hasOwn(DEFAULT_LIMITS, key)) {
       throw new McpBuildError({
         code: 'limit-invalid',
-        message: `"${text}" is not a limit for archives`,
-        input: text,
-        fix: `Write <limit>=<number>, with one of ${Object.keys(DEFAULT_LIMITS).join(', ')}.`,
+        message: `"${part}" in ${LIMITS_VARIABLE} is not a limit for archives`,
+        input: part,
+        fix: `Write <limit>=<number>, separated by commas, with any of ${Object.keys(DEFAULT_LIMITS).join(', ')}.`,
         exit: 2,
       });
     }
@@ -88,8 +101,14 @@ export function beyond(subject: Subject, limit: keyof Limits, found: number, mem
     code: 'archive-unsafe',
     message: `${subject.name}${member === undefined ? '' : `: ${printable(member)}`} is over the limit "${limit}": ${found}, more than ${subject.limits[limit]}`,
     input: subject.name,
-    fix: `If the package is known to be that large, raise the limit with --archive-limit ${limit}=${found}.`,
+    fix: `If the package is known to be that large, raise the limit: ${LIMITS_VARIABLE}=${limit}=${roundUp(found)}.`,
   });
+}
+
+/** Two digits are kept: what is found first is seldom all there is. */
+function roundUp(count: number): number {
+  const step = 10 ** Math.max(0, String(count).length - 2);
+  return (Math.floor(count / step) + 1) * step;
 }
 
 /** The archive is broken or cut off: what a bad download looks like. */

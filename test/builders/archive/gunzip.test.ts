@@ -124,7 +124,7 @@ describe('bombs', () => {
   test('a ratio over the limit is unsafe', async () => {
     await expect(unpack(zeros)).rejects.toMatchObject({
       code: 'archive-unsafe',
-      fix: expect.stringContaining('--archive-limit ratio='),
+      fix: expect.stringContaining('MCP_BUILD_ARCHIVE_LIMITS=ratio='),
     });
     expect(await verdict(zeros, { limits: { ratio: 1100 } })).toBe('ok');
   });

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { inMemory, parseLimits, spool } from '../../../builders/archive/index.ts';
+import { inMemory, spool } from '../../../builders/archive/index.ts';
 import { cut } from '../../fakes/archives.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'spool-test-'));
@@ -50,23 +50,4 @@ describe.each([
 
 test('memory refuses what is outside', () => {
   expect(() => inMemory(bytes).read(9999, 2)).toThrow(RangeError);
-});
-
-describe('limits from a command line', () => {
-  test('are taken by name', () => {
-    expect(parseLimits(['files=200000', 'ratio=1000'])).toEqual({ files: 200_000, ratio: 1000 });
-  });
-
-  test.each([
-    'files',
-    'files=',
-    'files=-1',
-    'files=0',
-    'files=1e3',
-    'constructor=1',
-    'other=1',
-    'files=99999999999999999',
-  ])('%s is refused', (text) => {
-    expect(() => parseLimits([text])).toThrow(expect.objectContaining({ code: 'limit-invalid', exit: 2 }));
-  });
 });

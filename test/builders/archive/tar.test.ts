@@ -255,7 +255,7 @@ describe('what makes a tar unsafe', () => {
     await expect(readAll(read(bytes, { limits }))).rejects.toMatchObject({
       code: 'archive-unsafe',
       input: 'sample.tar',
-      fix: expect.stringContaining(`--archive-limit ${limit}=`),
+      fix: expect.stringContaining(`MCP_BUILD_ARCHIVE_LIMITS=${limit}=`),
     });
   });
 

@@ -190,7 +190,7 @@ describe('what makes a zip unsafe', () => {
   ])('the limit %s, and the error says how to raise it', async (limit, limits, bytes) => {
     await expect(readAll(read(bytes, { limits }))).rejects.toMatchObject({
       code: 'archive-unsafe',
-      fix: expect.stringContaining(`--archive-limit ${limit}=`),
+      fix: expect.stringContaining(`MCP_BUILD_ARCHIVE_LIMITS=${limit}=`),
     });
   });
 
