@@ -26,3 +26,7 @@ export const resolveNodeRuntime: typeof import('./node-runtime.ts').resolveNodeR
 /** The native lock files again, after something else updated them. See resolve.ts. */
 export const refreshNpm: typeof import('./resolve.ts').refresh = async (...parameters) =>
   (await import('./resolve.ts')).refresh(...parameters);
+
+/** What the registry says of locked files today. See published.ts. */
+export const publishedNpm: typeof import('./published.ts').published = async (...parameters) =>
+  (await import('./published.ts')).published(...parameters);

@@ -32,3 +32,7 @@ export async function startupHooks(layer: LayerLock, open: Open): Promise<readon
   }
   return found;
 }
+
+/** What the indexes say of locked files today. See published.ts. */
+export const publishedPypi: typeof import('./published.ts').published = async (...parameters) =>
+  (await import('./published.ts')).published(...parameters);

@@ -7,6 +7,12 @@ import { readBounded, withFileLock, writeAtomic } from '../../files/index.ts';
 
 const IMAGE_LOCK = 'image.lock.json';
 const TOOLS = 'tools.json';
+const NATIVE: ReadonlySet<string> = new Set([
+  'package.json',
+  'package-lock.json',
+  'requirements.in',
+  'requirements.txt',
+]);
 /** In bytes. The largest known package-lock.json, of a thousand packages, has under one MB. */
 const LIMIT = 32 * 1024 * 1024;
 
@@ -45,13 +51,25 @@ export async function readLockFolder(folder: string): Promise<LockFolder> {
   const lock = parseLock(text.toString('utf8'), path);
   const files: Record<string, string> = {};
   for (const [name, digest] of Object.entries(lock.native)) {
-    if (name !== name.replace(/[^A-Za-z0-9._-]/g, '') || name.startsWith('.'))
-      throw mismatch(path, `names the file "${name}"`);
+    if (!NATIVE.has(name)) throw mismatch(path, `names the file "${name}"`);
     const bytes = await readBounded(join(folder, name), LIMIT).catch(() => undefined);
     if (!bytes) throw mismatch(join(folder, name), 'is missing');
     if (sha256(bytes) !== digest)
       throw mismatch(join(folder, name), 'is not the one that image.lock.json was made with');
     files[name] = bytes.toString('utf8');
+  }
+  return { lock, files };
+}
+
+/** A lock whose native files somebody else has brought up to date: as they are now, whatever the lock was made with. @throws McpBuildError as `readLockFolder` */
+export async function readEditedFolder(folder: string): Promise<LockFolder> {
+  const path = join(folder, IMAGE_LOCK);
+  if (!(await hasLock(folder))) return readLockFolder(folder);
+  const lock = parseLock((await readBounded(path, LIMIT)).toString('utf8'), path);
+  const files: Record<string, string> = {};
+  for (const name of Object.keys(lock.native)) {
+    if (!NATIVE.has(name)) throw mismatch(path, `names the file "${name}"`);
+    files[name] = (await readBounded(join(folder, name), LIMIT)).toString('utf8');
   }
   return { lock, files };
 }
@@ -80,9 +98,8 @@ export async function writeOutputs(folder: string, lock: Lock): Promise<void> {
 
 /** A folder that changed ecosystem would otherwise keep the other one's native lock, and bots would go on reading it. */
 async function removeStale(folder: string, keep: ReadonlySet<string>): Promise<void> {
-  const native = new Set(['package.json', 'package-lock.json', 'requirements.in', 'requirements.txt']);
   for (const name of await readdir(folder)) {
-    if (native.has(name) && !keep.has(name)) await rm(join(folder, name), { force: true });
+    if (NATIVE.has(name) && !keep.has(name)) await rm(join(folder, name), { force: true });
   }
 }
 
