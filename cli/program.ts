@@ -5,6 +5,10 @@ import { describe } from './terminal.ts';
 
 /** Parses, calls, and turns whatever is thrown into one error and an exit code. */
 async function main(argv: readonly string[]): Promise<number> {
+  if (process.env.MCP_BUILD_ARCHIVE_LIMITS) {
+    const { parseArchiveLimits, useLimits } = await import('../builders/index.ts');
+    useLimits(parseArchiveLimits(process.env.MCP_BUILD_ARCHIVE_LIMITS));
+  }
   const program = new Command('mcp-build')
     .description(
       'Builds npm and PyPI MCP servers into pinned, signed, minimal images, and starts only images that verify.',
