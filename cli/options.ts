@@ -8,7 +8,7 @@ export function jsonOption(): Option {
 }
 
 export function platformOption(description: string): Option {
-  return new Option('--platform <platform...>', description).argParser(
+  return new Option('--platform <platform>', `${description}; may be repeated`).argParser(
     (value: string, previous: Platform[] | undefined) => [
       ...(previous ?? []),
       ...value.split(',').map((word) => usage(() => parsePlatform(word === 'host' ? hostPlatform() : word))),

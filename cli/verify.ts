@@ -4,7 +4,7 @@ import { findImage } from './line/image.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { applied, ownKeysPolicy, policyOf } from './line/policy.ts';
 import { verifyImage } from './line/verify.ts';
-import { examples, jsonOption } from './options.ts';
+import { examples, jsonOption, repeated } from './options.ts';
 import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
 
@@ -15,7 +15,7 @@ export function verifyCommand(): Command {
       'Checks that an image is signed by a key you trust, that the signature speaks of exactly this image, and that every manifest, config and layer has the digest it is named by. Reports every check. Exits with 3 when one fails.',
     )
     .argument('<image>', 'a name in the local store, registry.example/team/server:tag, or oci:FOLDER[:tag]')
-    .option('--key <file...>', 'public keys to trust, and nothing else asked')
+    .addOption(repeated('--key <file>', 'public key to trust, and nothing else asked', (word) => word))
     .option('--policy <file>', 'policy to judge by; by default the system’s or yours, else your own keys')
     .addOption(plainHttpOption())
     .addOption(certificatesOption())
