@@ -93,7 +93,7 @@ function fingerprint(): string {
   ];
   let state = 1;
   let text = '';
-  while (text.length < 48 * 1024) {
+  while (text.length < 16 * 1024) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     text += state >>> 28 === 0 ? String(state) : words[(state >>> 16) % words.length];
   }
