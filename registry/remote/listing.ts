@@ -109,31 +109,54 @@ export interface Batch {
   closed: boolean;
 }
 
+/** In milliseconds: how long to look for others who overwrite the list, at least; with signs of others, and without. */
+const QUIET = { alone: 100, contended: 1000 };
+
 /**
  * Adds to the list at the referrers tag, and stays until it is seen there: another writer who has read the list before us may put
- * it back without ours. `If-Match` forbids that where registries heed it; where they don't, we look again after longer than we
- * took from reading to writing ourselves, for that is what others take too.
+ * it back without ours. `If-Match` forbids that where registries heed it. Where they don't, we look again after longer than we
+ * took from reading to writing ourselves, since that is what others take too, and much longer once there is a sign of others.
  * @throws McpBuildError `referrers-busy`, and as `listByApi`
  */
 export async function addToTag(session: Session, repository: string, subject: Digest, batch: Batch): Promise<void> {
+  const budget = session.budget();
+  let contended = false;
+  let quiet = 0;
+  let expected: ReadonlySet<string> | undefined;
   try {
-    let lost = false;
     for (let round = 0; round < ROUNDS; round++) {
-      // Whoever has just overwritten us is likely to be at it again.
-      if (lost) await sleep(Math.random() * 50 * Math.min(round, 10));
       const started = performance.now();
       const list = await listByTag(session, repository, subject);
+      if (expected) contended ||= !sameDigests(expected, list.referrers);
       const more = merged(list.referrers, batch.referrers);
-      if (!more) return;
-      const wrote = await writeList(session, repository, subject, list, more);
-      lost = true;
-      if (wrote) await sleep(Math.min(Math.max(100, 3 * (performance.now() - started)), 3000));
+      if (!more) {
+        if (!expected || quiet >= (contended ? QUIET.contended : QUIET.alone)) return;
+        await sleep(QUIET.contended);
+        quiet += QUIET.contended;
+        continue;
+      }
+      expected = new Set([...list.referrers, ...batch.referrers].map((one) => one.digest));
+      try {
+        // Not repeated by itself: the longer a write comes after the read it is based on, the more it may undo.
+        if (!(await writeList(session, repository, subject, list, more))) contended = true;
+      } catch (error) {
+        await budget.wait(error);
+        contended = true;
+      }
+      const window = performance.now() - started;
+      quiet = Math.min(Math.max(QUIET.alone, 3 * window), 3000);
+      // Spread out, or writers who met once would meet each time.
+      await sleep(quiet + (contended ? Math.random() * 50 * Math.min(round + 1, 20) : 0));
     }
     throw busy(session, repository, subject);
   } finally {
     // In the same turn as the last look at the batch: what is added afterwards is another batch's.
     batch.closed = true;
   }
+}
+
+function sameDigests(expected: ReadonlySet<string>, list: readonly Descriptor[]): boolean {
+  return expected.size === list.length && list.every((one) => expected.has(one.digest));
 }
 
 /** False when the list has changed since it was read. */
@@ -154,6 +177,7 @@ async function writeList(
     body: { size: bytes.length, open: () => onceOf(bytes) },
     scopes: [`repository:${repository}:pull,push`],
     expect: [200, 201, 412],
+    once: true,
   });
   await answer.discard();
   return answer.status !== 412;

@@ -116,18 +116,20 @@ export function openSession(options: SessionOptions): Session {
       const answer = await hops(call, sent);
       if (call.expect.includes(answer.status)) return answer;
       const mine = await own(answer.url);
-      if (answer.status !== 401 || !mine) throw await faultOf(answer, mine);
+      if (answer.status !== 401 || !mine) throw await faultOf(call, answer, mine);
       const challenge = answer.headers['www-authenticate'];
-      if (round >= 2 || !(await auth.refused(challenge, call.scopes, sent))) throw await faultOf(answer, mine);
+      if (round >= 2 || !(await auth.refused(challenge, call.scopes, sent))) throw await faultOf(call, answer, mine);
       await answer.discard();
     }
   };
 
-  const faultOf = async (answer: Incoming, mine: boolean): Promise<McpBuildError> => {
+  const faultOf = async (call: Call, answer: Incoming, mine: boolean): Promise<McpBuildError> => {
     const { status, url } = answer;
     const details = await detailsOf(answer);
     const name = mine ? registry : `${url.host} (where ${registry} keeps it)`;
-    if (isTransientStatus(status)) {
+    // We have hashed what we sent: it was changed on the way, or the registry has tripped over another writer of the same blob.
+    const garbled = call.method === 'PUT' && status === 400 && details.startsWith(' (DIGEST_INVALID');
+    if (garbled || isTransientStatus(status)) {
       return new TransientError(
         `${name} answers ${status}${details}`,
         url.host,

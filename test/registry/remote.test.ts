@@ -275,6 +275,24 @@ describe('a push', () => {
     expect(registry.repository('team/server').tags.get('1')).toBe(image.digest);
   });
 
+  it('repeats what the registry says has changed on the way', async () => {
+    const registry = await start();
+    const image = await writeImage(local);
+    const garbled = '{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}';
+    inject(
+      registry,
+      isPut,
+      ({ request, response }) => void request.resume().once('end', () => response.writeHead(400).end(garbled)),
+    );
+    inject(
+      registry,
+      (seen) => seen.method === 'PUT' && seen.path.includes('/manifests/'),
+      ({ request, response }) => void request.resume().once('end', () => response.writeHead(400).end(garbled)),
+    );
+    await copy(local, remoteOf(registry), image, { tags: ['1'] });
+    expect(registry.repository('team/server').tags.get('1')).toBe(image.digest);
+  });
+
   it('ends with one error when uploads never come through', async () => {
     const registry = await start();
     const image = await writeImage(local);
