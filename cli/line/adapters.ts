@@ -32,8 +32,13 @@ export async function* fetchArtifact(artifact: Artifact, options: FetchOptions):
   }
 }
 
-/** The files of one layer, by its transform. @throws McpBuildError `transform-unknown` */
-export async function* bake(layer: LayerLock, platform: Platform, open: Open): AsyncGenerator<Entry> {
+/** The files of one layer, by its transform. @param below the layers under it @throws McpBuildError `transform-unknown` */
+export async function* bake(
+  layer: LayerLock,
+  platform: Platform,
+  open: Open,
+  below: readonly LayerLock[],
+): AsyncGenerator<Entry> {
   switch (layer.transform) {
     case 'npm/1':
     case 'node-runtime/1':
@@ -44,6 +49,9 @@ export async function* bake(layer: LayerLock, platform: Platform, open: Open): A
       return;
     case 'debian/1':
       yield* (await import('../../builders/debian/index.ts')).bakeBase(layer, platform, open);
+      return;
+    case 'debian-system/1':
+      yield* (await import('../../builders/debian/index.ts')).bakeSystem(layer, platform, open, below);
       return;
     default:
       throw new McpBuildError({

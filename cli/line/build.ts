@@ -54,16 +54,20 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
   };
   const fresh = new Set<Digest>(
     options.layerCache === 'base'
-      ? options.platforms.flatMap((platform) =>
-          (lock.platforms[platform]?.layers ?? []).filter(isServers).map((layer) => layerKey(layer, platform)),
-        )
+      ? options.platforms.flatMap((platform) => {
+          const layers = lock.platforms[platform]?.layers ?? [];
+          return layers.flatMap((layer, at) =>
+            isServers(layer) ? [layerKey(layer, platform, layers.slice(0, at))] : [],
+          );
+        })
       : [],
   );
   const built = await build(lock, options.platforms, {
-    bake: (layer, platform) => {
+    bake: (layer, platform, below) => {
       // Downloads run ahead while the first files are already being compressed; whoever opens one waits for just that one.
-      cache.fill(layer.files).catch(() => undefined);
-      return bake(layer, platform, cache.open);
+      const base = layer.name === 'system' ? below.flatMap(({ name, files }) => (name === 'base' ? files : [])) : [];
+      cache.fill([...base, ...layer.files]).catch(() => undefined);
+      return bake(layer, platform, cache.open, below);
     },
     ingest: (bytes) => store.ingest(bytes, LAYER),
     has: (blob) => store.has({ mediaType: LAYER, ...blob }),
@@ -115,7 +119,7 @@ export function descriptor({ mediaType, digest, size }: Document) {
 }
 
 function isServers(layer: LayerLock): boolean {
-  return layer.name === 'dependencies' || layer.name === 'server';
+  return layer.name !== 'base' && layer.name !== 'runtime';
 }
 
 function fetchOptions({ home, environment, workspace }: BuildOptions) {

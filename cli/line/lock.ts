@@ -1,4 +1,4 @@
-import { readBaseLock } from '../../builders/debian/index.ts';
+import { imagesFolders, lockSystem, readBaseLock } from '../../builders/debian/index.ts';
 import {
   type Base,
   defaultName,
@@ -9,6 +9,8 @@ import {
   type Resolution,
   type Source,
 } from '../../builders/index.ts';
+import { refreshNpm } from '../../builders/npm/index.ts';
+import { refreshPypi } from '../../builders/pypi/index.ts';
 import { sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { adapterOf } from './adapters.ts';
@@ -24,8 +26,14 @@ export interface LockOptions {
   /** In days; 0 switches the check off. */
   readonly releaseAge: number;
   readonly bin?: string;
+  /** Native lock files to follow instead of choosing anew: a bot has bumped them. */
+  readonly native?: Readonly<Record<string, string>>;
   /** A foreign base; the default is the ecosystem's own recipe. */
   readonly base?: Base;
+  /** Debian packages to add to the base. */
+  readonly system?: readonly string[];
+  /** The lock that is made anew: what stays the same in it keeps its dates. */
+  readonly previous?: Lock | undefined;
   readonly home: Home;
   readonly environment: Environment;
   /** See `ResolveOptions.workspace`. */
@@ -41,22 +49,27 @@ export interface Locked extends LockFolder {
 /** Resolves a source on top of its base: the one step of the line that chooses. */
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
   const adapter = await adapterOf(source.ecosystem);
+  const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
   const before = options.releaseAge > 0 ? new Date(clock.getTime() - options.releaseAge * 86_400_000) : undefined;
   options.progress?.(`resolving ${formatSource(source)}`);
-  const resolution = await adapter.resolve(source, options.platforms, {
+  const settings = {
     cache: options.home.cache,
     before,
     workspace: options.workspace,
     environment: options.environment,
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     ...(options.progress ? { progress: options.progress } : {}),
-  });
-  const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  };
+  const resolution = options.native
+    ? await refreshOf(source.ecosystem)(source, options.platforms, options.native, settings)
+    : await adapter.resolve(source, options.platforms, settings);
   const platforms: Lock['platforms'] = {};
   for (const platform of options.platforms) {
-    platforms[platform] = { layers: [...(await baseLayers(base, platform)), ...(resolution.layers[platform] ?? [])] };
+    const own = [system[platform], ...(resolution.layers[platform] ?? [])].filter((layer) => layer !== undefined);
+    platforms[platform] = { layers: [...(await baseLayers(base, platform, options.environment)), ...own] };
   }
   const lock: Lock = {
     lockVersion: 1,
@@ -67,15 +80,48 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
     created: (epoch ?? releasedAt(resolution)).toISOString(),
     native: Object.fromEntries(Object.entries(resolution.files).map(([name, text]) => [name, sha256(text)])),
     base,
+    ...(options.system && options.system.length > 0 ? { system: [...new Set(options.system)] } : {}),
+    ...(options.bin === undefined ? {} : { bin: options.bin }),
     entrypoint: resolution.entrypoint,
     platforms,
   };
   return { lock, files: resolution.files, installScripts: resolution.installScripts };
 }
 
-async function baseLayers(base: Base, platform: Platform): Promise<readonly LayerLock[]> {
+function refreshOf(ecosystem: Source['ecosystem']): typeof refreshNpm {
+  return ecosystem === 'npm' ? refreshNpm : refreshPypi;
+}
+
+async function systemLayers(
+  base: Base,
+  { system, platforms, previous, environment, now, progress }: LockOptions,
+): Promise<Readonly<Partial<Record<Platform, LayerLock>>>> {
+  if (!system || system.length === 0) return {};
+  if (base.kind === 'image') {
+    throw new McpBuildError({
+      code: 'system-without-base',
+      message: `Debian packages can't be added to ${base.reference}: what it has already is not known`,
+      input: system.join(', '),
+      fix: 'Put them into that image, or leave out --base.',
+      exit: 2,
+    });
+  }
+  const before = Object.entries(previous?.platforms ?? {}).map(
+    ([platform, { layers }]) => [platform, layers.find(({ name }) => name === 'system')?.files ?? []] as const,
+  );
+  return lockSystem(system, platforms, {
+    base: base.recipe,
+    previous: Object.fromEntries(before),
+    images: await imagesFolders(environment),
+    now,
+    environment,
+    ...(progress ? { progress } : {}),
+  });
+}
+
+async function baseLayers(base: Base, platform: Platform, environment: Environment): Promise<readonly LayerLock[]> {
   if (base.kind === 'image') return [];
-  const { platforms } = await readBaseLock(base.recipe);
+  const { platforms } = await readBaseLock(base.recipe, await imagesFolders(environment));
   const layers = platforms[platform]?.layers;
   if (layers) return layers;
   throw new McpBuildError({
@@ -112,12 +158,12 @@ function sourceDateEpoch(environment: Environment): Date | undefined {
   });
 }
 
-/** How many packages a lock holds, over all platforms and without the base. */
+/** How many packages a lock holds of its own, over all platforms: without the base. */
 export function packageCount(lock: Lock): number {
   const names = new Set<string>();
   for (const { layers } of Object.values(lock.platforms)) {
     for (const layer of layers) {
-      if (layer.name !== 'server' && layer.name !== 'dependencies') continue;
+      if (layer.name === 'base' || layer.name === 'runtime') continue;
       for (const file of layer.files) names.add(`${file.name}@${file.version}`);
     }
   }
