@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Dockerd, testDocker } from '../e2e/dockerd.ts';
@@ -265,7 +265,7 @@ function nodeImage(env: NodeJS.ProcessEnv): void {
     '/etc/nsswitch.conf',
     '/usr/etc/npmrc',
     '/usr/share/ca-certificates',
-    '/root/.npmrc',
+    join(homedir(), '.npmrc'),
     '/etc/npmrc',
   ].filter(existsSync);
   const script = [

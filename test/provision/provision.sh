@@ -112,10 +112,12 @@ apt_packages() {
     DEBIAN_FRONTEND=noninteractive
     export DEBIAN_FRONTEND
     apt="apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300"
+    # shellcheck disable=SC2086 # words on purpose
     attempt 600 $apt update || say "apt-get update failed; trying with the lists that are there"
     # shellcheck disable=SC2086 # words on purpose
     attempt 1200 $apt install -y --no-install-recommends $wanted || {
       # One that this release doesn't have must not keep the others away.
+      # shellcheck disable=SC2086
       for package in $wanted; do attempt 600 $apt install -y --no-install-recommends "$package" || true; done
     }
     reason="apt-get could not install it"
