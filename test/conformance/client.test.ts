@@ -45,7 +45,7 @@ describe('the client of sigstore-conformance', () => {
     expect(await run(...bundle, '--certificate-identity', 'x', ...who().slice(2), ...root, 'image')).toBe(1);
     expect(await run(...bundle, ...who(), ...root, 'none')).toBe(1);
     expect(await run('sign-bundle', '--bundle', 'x', 'image')).toBe(2);
-  });
+  }, 180_000);
 });
 
 // The suite's files are not ours to keep: a checkout of github.com/sigstore/sigstore-conformance.
