@@ -1,5 +1,8 @@
 import { Command, Option } from 'commander';
+import { isFault, McpBuildError } from '../errors/index.ts';
+import { readBounded } from '../files/index.ts';
 import {
+  CONFIG_FILE,
   LIMITS,
   type Limits,
   type Permissions,
@@ -9,10 +12,11 @@ import {
   parseSize,
   parseVolume,
   processSignals,
+  resolveSecret,
   runContainer,
   type Volume,
 } from '../runner/index.ts';
-import { homeOf } from './line/home.ts';
+import { type Environment, homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { environmentValues, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples, repeated, usage } from './options.ts';
@@ -22,7 +26,10 @@ import { terminal } from './terminal.ts';
 interface Options {
   readonly volume?: readonly Volume[];
   readonly env?: readonly string[];
+  readonly secret?: readonly string[];
+  readonly config?: string;
   readonly allowNet?: Permissions['network'];
+  readonly learn?: boolean;
   readonly key?: readonly string[];
   readonly memory?: number;
   readonly cpus?: number;
@@ -47,9 +54,24 @@ export function runCommand(): Command {
     )
     .addOption(repeated('--env <name>', 'a variable it gets from your environment, or NAME=value', (word) => word))
     .addOption(
-      new Option('--allow-net <where>', 'all: whatever this machine can reach').argParser((value) =>
-        usage(() => parseNetwork(value)),
+      repeated(
+        '--secret <NAME=source>',
+        'a variable whose value is kept elsewhere: file:/path, keyring:service/account, op://…, exec:command',
+        (word) => word,
       ),
+    )
+    .addOption(new Option('--config <file>', `a file of yours that the server gets as ${CONFIG_FILE}`))
+    .addOption(
+      new Option(
+        '--allow-net <where>',
+        'destinations (host:port,*.example.com:443), or all: whatever this machine can reach',
+      ).argParser((value) => usage(() => parseNetwork(value))),
+    )
+    .addOption(
+      new Option(
+        '--learn',
+        'let it reach the internet, and print at its end which destinations it asked for',
+      ).conflicts('allowNet'),
     )
     .addOption(repeated('--key <file>', 'public key to trust; by default your own', (word) => word))
     .addOption(
@@ -66,6 +88,10 @@ export function runCommand(): Command {
         ['mcp-build run npm:@modelcontextprotocol/server-memory', 'where `npx -y` stood'],
         ['mcp-build run npm:@modelcontextprotocol/server-filesystem --volume /data:rw -- /data', 'with a folder'],
         ['mcp-build run pypi:mcp-server-fetch --allow-net all', 'with the network'],
+        [
+          'mcp-build run npm:some-server --allow-net api.example.com:443 --secret TOKEN=op://vault/item/token',
+          'with one destination and a secret from a password manager',
+        ],
         ['mcp-build run npm:some-server --env API_KEY', 'with a variable of yours'],
       ),
     )
@@ -78,7 +104,10 @@ async function run(target: string, args: readonly string[], options: Options): P
   const out = terminal({});
   const environment = { ...process.env };
   const home = homeOf(environment);
-  const values = environmentValues(options.env ?? [], environment);
+  const values = {
+    ...environmentValues(options.env ?? [], environment),
+    ...(await secretValues(options.secret ?? [], environment)),
+  };
   const permissions = parsePermissions({
     network: options.allowNet ?? 'none',
     volumes: options.volume ?? [],
@@ -103,12 +132,49 @@ async function run(target: string, args: readonly string[], options: Options): P
     limits: limitsOf(options),
     say: out.note,
   });
+  const learned = new Set<string>();
   const { exitCode } = await runContainer({
     ...session,
+    ...(options.config ? { files: [{ target: CONFIG_FILE, content: await configFile(options.config) }] } : {}),
+    ...(options.learn ? { learn: true } : {}),
+    onDecision: ({ host, port, allowed, reason }) => {
+      if (options.learn) learned.add(`${host}:${port}`);
+      else if (!allowed) out.note(`refused ${host}:${port} (${reason}); --allow-net ${host}:${port} would allow it`);
+    },
     streams: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
     signals: processSignals,
   });
+  if (options.learn)
+    out.note(
+      learned.size === 0 ? 'it reached for nothing' : `it reached for --allow-net ${[...learned].sort().join(',')}`,
+    );
   return exitCode;
+}
+
+/** In bytes. */
+const CONFIG_LIMIT = 1024 * 1024;
+
+async function configFile(path: string): Promise<Uint8Array> {
+  return readBounded(path, CONFIG_LIMIT).catch((cause: NodeJS.ErrnoException) => {
+    if (isFault(cause)) throw cause;
+    throw new McpBuildError({
+      code: 'file-unreadable',
+      message: `${path} can't be read: ${cause.code}`,
+      input: path,
+      fix: 'Check the path.',
+      exit: 2,
+    });
+  });
+}
+
+/** @throws McpBuildError `secret-invalid`, `secret-unavailable` */
+async function secretValues(words: readonly string[], environment: Environment): Promise<Record<string, string>> {
+  const values: Record<string, string> = {};
+  for (const word of words) {
+    const [name = '', ...reference] = word.split('=');
+    values[name] = await resolveSecret(reference.join('='), { environment });
+  }
+  return values;
 }
 
 function limitsOf({ memory, cpus }: Options): Limits {
