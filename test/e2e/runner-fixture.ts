@@ -1,13 +1,15 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Entry } from '../../builders/index.ts';
 import { type Descriptor, openLayout, type Store } from '../../registry/index.ts';
 import { docker, parseEndpoint, type Runtime } from '../../runner/index.ts';
 import {
   busyboxEntries,
+  fileEntry,
   programEntries,
   putImage,
   putLayer,
@@ -38,8 +40,29 @@ export interface Stage {
   shell(script: string): Promise<Descriptor>;
   /** A JavaScript file as the server. */
   node(script: string): Promise<Descriptor>;
+  /** A Python file as the server, by the Python of this machine; undefined where it has none in the usual place. */
+  python(script: string): Promise<Descriptor | undefined>;
+  /** Anything else on top of the shell. */
+  files(entries: readonly Entry[], image: TestImage): Promise<Descriptor>;
   run(image: Descriptor, more?: Record<string, unknown>): ChildProcessWithoutNullStreams;
   end(): Promise<void>;
+}
+
+async function pythonEntries(program: string, version: string): Promise<Entry[]> {
+  const library = `/usr/lib/${version}`;
+  const names = await readdir(library, { recursive: true, withFileTypes: true });
+  const files = names.filter(
+    (entry) =>
+      entry.isFile() &&
+      !/\/(test|tests|idlelib|__pycache__|ensurepip|config-[^/]*|dist-packages)(\/|$)/.test(entry.parentPath),
+  );
+  const entries = await programEntries(program, `usr/bin/${version}`);
+  entries.push({ type: 'symlink', path: 'usr/bin/python3', target: version });
+  for (const { parentPath, name } of files) {
+    const path = join(parentPath, name);
+    entries.push(await fileEntry(path, path.slice(1), 0o644));
+  }
+  return entries;
 }
 
 const MAIN = fileURLToPath(new URL('./runner-process.ts', import.meta.url));
@@ -51,6 +74,7 @@ export async function stage(): Promise<Stage> {
   const state = join(folder, 'state');
   const shellLayer = await putLayer(store, await busyboxEntries());
   let nodeLayer: ReturnType<typeof putLayer> | undefined;
+  let pythonLayer: ReturnType<typeof putLayer> | undefined;
   const children = new Set<ChildProcessWithoutNullStreams>();
   const image = (of: TestImage) => putImage(store, [shellLayer], of);
   return {
@@ -68,6 +92,21 @@ export async function stage(): Promise<Stage> {
         entrypoint: ['/usr/local/bin/node', '/app/server.mjs'],
         env: ['PATH=/usr/local/bin:/bin', 'HOME=/home/nonroot', 'NODE_ENV=production'],
       });
+    },
+    async python(script) {
+      const program = '/usr/bin/python3';
+      if (!existsSync(program)) return undefined;
+      const version = (await realpath(program)).split('/').at(-1) ?? '';
+      pythonLayer ??= pythonEntries(program, version).then((entries) => putLayer(store, entries));
+      const app = await putLayer(store, [textEntry('app/server.py', `#!/usr/bin/python3\n${script}`, 0o755)]);
+      return putImage(store, [shellLayer, await pythonLayer, app], {
+        // A console script, as wheels bring them: nothing in the entrypoint says that it is Python.
+        entrypoint: ['/app/server.py'],
+        env: ['PATH=/usr/bin:/bin', 'HOME=/home/nonroot', 'PYTHONUNBUFFERED=1'],
+      });
+    },
+    async files(entries, of) {
+      return putImage(store, [shellLayer, await putLayer(store, entries)], of);
     },
     run(of, more = {}) {
       const config = { host: daemon.host, store: join(folder, 'store'), state, image: of, ...more };
