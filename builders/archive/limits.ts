@@ -20,7 +20,7 @@ export interface Limits {
 
 /** Each is several times what the largest packages in use need; docs/limits.md has the table and the reasons. */
 export const DEFAULT_LIMITS: Limits = {
-  files: 100_000,
+  files: 200_000,
   bytes: 4 * 1024 ** 3,
   fileBytes: 2 * 1024 ** 3,
   ratio: 200,
