@@ -3,7 +3,8 @@ import { type Digest, sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { DURATION, parseDuration } from '../policy/duration.ts';
 import type { Policy } from '../policy/index.ts';
-import { predicateType, statement } from '../statement.ts';
+import type { ServerPredicate } from '../predicate/server.ts';
+import { PREDICATES, predicateType, statement } from '../statement.ts';
 import { CHECKS, type Verdict, verdictOf } from '../verdict.ts';
 import { decide } from './decide.ts';
 import type { Fact } from './facts.ts';
@@ -22,6 +23,7 @@ const caseSchema = z.strictObject({
         by: z.array(z.string()).default([]),
         /** How long ago its signature was witnessed. */
         age: z.string().regex(DURATION).optional(),
+        /** Of a server predicate only what the case is about; the rest is harmless. */
         content: z.record(z.string(), z.unknown()).default({}),
       }),
     )
@@ -64,7 +66,7 @@ export function testPolicy(policy: Policy, cases: unknown, now: Date): readonly 
       {
         subject,
         platforms: [],
-        facts: one.attestations.map((said) => factOf(said, subject, now)),
+        facts: one.attestations.map((said) => factOf(said, one, subject, now)),
         asked: {
           ...(one.image === undefined ? {} : { image: one.image }),
           ...(ecosystem === undefined ? {} : { source: { ecosystem, name } }),
@@ -86,17 +88,31 @@ function split(text: string | undefined): readonly ['npm' | 'pypi' | undefined, 
   return [text.startsWith('npm:') ? 'npm' : 'pypi', text.slice(colon + 1)];
 }
 
-function factOf(
-  said: { predicate: string; by: readonly string[]; age?: string | undefined; content: object },
-  subject: Digest,
-  now: Date,
-): Fact {
+type Case = z.output<typeof caseSchema>;
+
+function factOf(said: Case['attestations'][number], it: Case, subject: Digest, now: Date): Fact {
   const age = said.age === undefined ? undefined : parseDuration(said.age);
   const vouched = age === undefined ? {} : { at: new Date(now.getTime() - age) };
+  const type = predicateType(said.predicate);
+  const content = type === PREDICATES.server ? { ...serverOf(it), ...said.content } : said.content;
   return {
     on: subject,
-    statement: statement([subject], predicateType(said.predicate), said.content),
+    statement: statement([subject], type, content),
     by: (trusted) => (said.by.includes(trusted.name) ? vouched : `it is by ${said.by.join(', ') || 'nobody'}`),
     claim: `It is signed by ${said.by.join(', ') || 'nobody'}`,
+  };
+}
+
+/** What a case leaves unsaid: the source that was asked for, released long ago, that only computes. */
+function serverOf({ source: name, version }: Case): ServerPredicate {
+  const [ecosystem = 'npm', rest] = split(name);
+  return {
+    source: { ecosystem, name: rest || 'server', version: version ?? '1.0.0' },
+    created: '2020-01-01T00:00:00Z',
+    newest: '2020-01-01T00:00:00Z',
+    lock: sha256(''),
+    permissions: { network: 'none', volumes: [], environment: [] },
+    args: [],
+    environment: [],
   };
 }

@@ -5,7 +5,7 @@ import type { Exception, Policy, Requirement, Rule } from '../policy/index.ts';
 import { matchesAny } from '../policy/pattern.ts';
 import { readServer, type ServerPredicate } from '../predicate/server.ts';
 import { readVulns } from '../predicate/vulns.ts';
-import { PREDICATES, type Statement } from '../statement.ts';
+import { PREDICATES, predicateName, type Statement } from '../statement.ts';
 import type { Check } from '../verdict.ts';
 import type { Fact } from './facts.ts';
 import { meet } from './requirement.ts';
@@ -136,7 +136,8 @@ function excused(check: Check, exceptions: readonly Exception[], now: Date): Che
   const found = exceptions.filter((one) => {
     // An image accepted by its digest is accepted however its signature fails.
     if (one.check === 'unsigned') return check.predicate === 'signature' && OF_SIGNATURE.includes(check.id);
-    return one.check === check.id && one.advisory === undefined;
+    const about = one.predicateType === undefined || predicateName(one.predicateType) === check.predicate;
+    return one.check === check.id && about && one.advisory === undefined;
   });
   const valid = found.find(({ expires }) => expires > now.getTime());
   if (valid) {

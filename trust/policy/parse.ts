@@ -46,9 +46,10 @@ export async function parsePolicy(text: string, name: string, read: ReadText): P
     'rules',
     name,
   );
-  const exceptions = said.exceptions.map(
-    ({ expires, ...rest }): Exception => ({ ...rest, expires: Date.parse(expires) }),
-  );
+  const exceptions = said.exceptions.map(({ expires, predicate, ...rest }, at): Exception => {
+    const type = predicate === undefined ? undefined : typeOf(predicate, `exceptions.${at}`, name);
+    return { ...rest, ...(type === undefined ? {} : { predicateType: type }), expires: Date.parse(expires) };
+  });
   return { name, rules, exceptions };
 }
 

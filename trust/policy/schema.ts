@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isDigest } from '../../digest/index.ts';
 import { SEVERITIES } from '../predicate/vulns.ts';
+import { PREDICATES } from '../statement.ts';
 import { DURATION } from './duration.ts';
 
 /** A reader refuses any other. */
@@ -130,11 +131,18 @@ const exception = z
     source: pattern.exactOptional(),
     version: text.exactOptional(),
     digest: z.string().refine(isDigest, 'not a sha256 digest').exactOptional(),
+    predicate: text.exactOptional().describe('Which predicate may be missing or expired.'),
     advisory: text.exactOptional().describe('Only this advisory.'),
     reason: z.string().min(10, 'say why, in ten characters or more').max(2000),
     expires: instant,
   })
   .refine((one) => one.image ?? one.source ?? one.digest, 'say what for: image, source or digest')
+  .refine((one) => !one.check.startsWith('attestation-') || one.predicate, 'say which predicate')
+  .refine(
+    // Without it nobody knows what server it is, and source, age, rollback and permissions could not be judged at all.
+    (one) => one.predicate === undefined || ![PREDICATES.server, 'server'].includes(one.predicate),
+    'a server predicate has no exception',
+  )
   .refine((one) => one.check !== 'unsigned' || one.digest, 'an unsigned image is only accepted by its digest');
 
 export const policySchema = z

@@ -68,6 +68,8 @@ export interface Exception {
   readonly source?: string;
   readonly version?: string;
   readonly digest?: string;
+  /** URI of the predicate that may be missing or expired. */
+  readonly predicateType?: string;
   readonly advisory?: string;
   readonly reason: string;
   /** Milliseconds since 1970. */

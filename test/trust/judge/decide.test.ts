@@ -322,6 +322,7 @@ describe('an exception', () => {
     await server({}, stranger);
     const missing = {
       check: 'attestation-missing',
+      predicate: 'provenance',
       source: 'npm:@example/*',
       reason: 'fixes an outage',
       expires: '2026-10-01',
@@ -329,6 +330,24 @@ describe('an exception', () => {
     expect(await failed({ require: [{ predicate: 'provenance' }] }, { exceptions: [missing] })).toEqual([
       'attestation-missing',
     ]);
+  });
+
+  test('from a missing predicate is from that one', async () => {
+    await sign();
+    const missing = {
+      check: 'attestation-missing',
+      image: 'registry.example.test/*',
+      reason: 'not built by us',
+      expires: '2026-10-01',
+    };
+    const require = [{ predicate: 'provenance' }];
+    const ids = (predicate: string) => failed({ require }, { asked, exceptions: [{ ...missing, predicate }] });
+    expect(await ids('provenance')).toEqual([]);
+    expect(await ids('vulns')).toEqual(['attestation-missing']);
+    await expect(ids('server')).rejects.toMatchObject({ code: 'policy-invalid' });
+    await expect(failed({ require }, { asked, exceptions: [missing] })).rejects.toMatchObject({
+      code: 'policy-invalid',
+    });
   });
 
   test('accepts an unsigned image by its digest only', async () => {
