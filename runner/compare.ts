@@ -63,6 +63,18 @@ export interface DaemonFacts {
   readonly cpus: number;
 }
 
+/** What a daemon says of itself beyond that, for a person. */
+export interface Daemon extends DaemonFacts {
+  readonly version: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly memoryLimit: boolean;
+  readonly pidsLimit: boolean;
+  readonly cpuLimit: boolean;
+  /** Name of its init program; empty without one. */
+  readonly init: string;
+}
+
 /** Fields that must be empty, zero, false or absent: each is a hole. */
 const MUST_BE_EMPTY = [
   ...[

@@ -4,7 +4,7 @@ import { type Digest, isDigest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import type { Store } from '../registry/index.ts';
 import { imageArchive } from './archive.ts';
-import { type DaemonFacts, inspectSchema } from './compare.ts';
+import { type Daemon, inspectSchema } from './compare.ts';
 import { type Endpoint, findEndpoint } from './endpoint.ts';
 import { type Answer, type Engine, engine, refusal, whole } from './engine.ts';
 import { pieces } from './frames.ts';
@@ -24,6 +24,13 @@ const infoSchema = z.object({
   SecurityOptions: z.array(z.string()).nullish(),
   SwapLimit: z.boolean().optional(),
   NCPU: z.number().optional(),
+  ServerVersion: z.string().optional(),
+  OSType: z.string().optional(),
+  Architecture: z.string().optional(),
+  MemoryLimit: z.boolean().optional(),
+  PidsLimit: z.boolean().optional(),
+  CpuCfsQuota: z.boolean().optional(),
+  InitBinary: z.string().optional(),
 });
 const imageSchema = z.object({
   Id: z.string(),
@@ -62,7 +69,8 @@ export function docker(endpoint: Endpoint): Runtime {
   const at = (name: string, action = '') => `/containers/${encodeURIComponent(name)}${action}`;
   return {
     endpoint,
-    facts: () => facts(api),
+    facts: () => describe(api),
+    daemon: () => describe(api),
     load: (store, image, tag, signal) => load(api, store, image, tag, signal),
     async create(name, spec) {
       const answer = await api.request('POST', `/containers/create?name=${encodeURIComponent(name)}`, { json: spec });
@@ -134,13 +142,20 @@ export function docker(endpoint: Endpoint): Runtime {
   };
 }
 
-async function facts(api: Engine): Promise<DaemonFacts> {
+async function describe(api: Engine): Promise<Daemon> {
   const info = read(infoSchema, good(await api.request('GET', '/info'), 'to describe itself'), 'info');
   return {
     swapLimit: info.SwapLimit ?? false,
     // `name=seccomp,profile=default`: what follows the name is not needed.
     security: (info.SecurityOptions ?? []).map((option) => /^(?:name=)?([^,]*)/.exec(option)?.[1] ?? option),
     cpus: info.NCPU ?? 1,
+    version: info.ServerVersion ?? '',
+    os: info.OSType ?? 'linux',
+    architecture: info.Architecture ?? '',
+    memoryLimit: info.MemoryLimit ?? false,
+    pidsLimit: info.PidsLimit ?? false,
+    cpuLimit: info.CpuCfsQuota ?? false,
+    init: info.InitBinary ?? '',
   };
 }
 

@@ -2,10 +2,13 @@ export { imageArchive } from './archive.ts';
 export type { Streams } from './bridge.ts';
 export { type DaemonFacts, type Difference, differences, type Inspect } from './compare.ts';
 export { docker, dockerRuntime } from './docker.ts';
+export { type Check, diagnose } from './doctor.ts';
 export { type Decision, type Egress, type EgressOptions, serveEgress } from './egress.ts';
 export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
 export { imageVariable, type RunImage, readImage } from './image.ts';
+export { type KeepEvent, type Keeper, type KeepOptions, keep, type Started, TIMING, type Timing } from './keep.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
+export { type Log, openLog, readLog } from './log.ts';
 export {
   askOffer,
   canonicalJson,
@@ -31,5 +34,13 @@ export { type Redactor, redactor } from './redact.ts';
 export { processSignals, type RunOptions, type RunResult, runContainer, type Signals } from './run.ts';
 export type { Attached, Exit, Listed, Runtime, Usage } from './runtime.ts';
 export { resolveSecret, type SecretSources } from './secrets.ts';
+export {
+  findServers,
+  listServers,
+  type Measured,
+  measureServer,
+  type RunningServer,
+  stopServer,
+} from './servers.ts';
 export { type Machine, openSession, type Session, type SessionOptions } from './session.ts';
 export { type ContainerSpec, containerSpec, userFor } from './spec.ts';

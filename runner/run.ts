@@ -15,6 +15,10 @@ export type Signals = (listener: (signal: StopSignal) => void) => () => void;
 export interface RunOptions extends SessionOptions {
   readonly streams: Streams;
   readonly signals?: Signals;
+  /** Told the name of the container once it runs, before anything of it is passed on. */
+  readonly onStarted?: (container: string) => void;
+  /** Given everything that is passed on to stderr, secrets taken out: see `openLog`. */
+  readonly log?: (bytes: Uint8Array) => void;
   /** How long a server that has said nothing may ignore the end of its input, in milliseconds; 10,000 by default. */
   readonly inputGrace?: number;
 }
@@ -55,6 +59,7 @@ export async function runContainer(given: RunOptions): Promise<RunResult> {
   const signal = options.signal ? AbortSignal.any([options.signal, early.signal]) : early.signal;
   try {
     const session = await openSession({ ...options, signal });
+    options.onStarted?.(session.container);
     const result = await drive(session, options, redact, signal, caught, (listener) => {
       onSignal = listener;
     }).catch(async (error: unknown) => {
@@ -122,7 +127,9 @@ async function drive(
     onClientGone: () => stop('client-gone', 'SIGTERM'),
     onStderr(bytes) {
       seen.see(bytes);
-      return redact.bytes(bytes);
+      const shown = redact.bytes(bytes);
+      options.log?.(shown);
+      return shown;
     },
   });
   // The container's end decides; a stream that broke before it is a daemon that went away.
@@ -130,7 +137,9 @@ async function drive(
   try {
     const exit = await session.exited;
     await drained(ended, () => (streams.stdout.writableNeedDrain ? Date.now() : lastOutput));
-    streams.stderr.write(redact.end());
+    const rest = redact.end();
+    options.log?.(rest);
+    streams.stderr.write(rest);
     seen.end(reason === 'exited' ? exit.code : 0);
     return { exitCode: exitCode(exit, reason), reason };
   } catch (cause) {

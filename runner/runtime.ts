@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { Digest } from '../digest/index.ts';
 import type { Store } from '../registry/index.ts';
-import type { DaemonFacts, Inspect } from './compare.ts';
+import type { Daemon, DaemonFacts, Inspect } from './compare.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Piece } from './frames.ts';
 import type { RunImage } from './image.ts';
@@ -46,6 +46,8 @@ export interface Runtime {
   readonly endpoint: Endpoint;
   /** @throws McpBuildError `docker-unavailable` */
   facts(): Promise<DaemonFacts>;
+  /** @throws McpBuildError `docker-unavailable` */
+  daemon(): Promise<Daemon>;
   /**
    * Gives the engine an image, with only the layers it lacks, and says what it calls it.
    * @throws McpBuildError `image-mismatch` when what it then has is not this image, `docker-failed`
