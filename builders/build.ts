@@ -8,8 +8,8 @@ import type { Platform } from './platform.ts';
 
 /** What a build needs from the outside. */
 export interface BuildEnvironment {
-  /** The files of one layer, by its transform. */
-  bake(layer: LayerLock, platform: Platform): AsyncIterable<Entry>;
+  /** The files of one layer, by its transform. `below` are the layers of ours under it. */
+  bake(layer: LayerLock, platform: Platform, below: readonly LayerLock[]): AsyncIterable<Entry>;
   /** Stores a blob whose digest is known only at its end, whole or not at all. */
   ingest(bytes: AsyncIterable<Uint8Array>): Promise<{ digest: Digest; size: number }>;
   has(blob: { digest: Digest; size: number }): Promise<boolean>;
@@ -35,12 +35,24 @@ export interface Built {
   readonly lock: Lock;
 }
 
-/** Names a layer by all that decides its bytes. The platform is not among them but for a base: most of an npm tree is the same on both. */
-export function layerKey(layer: LayerLock, platform: Platform, compressor: string = COMPRESSOR): Digest {
-  const { name: _name, output: _output, ...inputs } = layer;
-  const files = inputs.files.map(({ uploaded: _u, index: _x, size: _s, ...file }) => file);
-  const where = layer.transform.startsWith('debian/') ? platform : 'any';
-  return sha256(JSON.stringify({ transform: inputs.transform, files, where, compressor }));
+/**
+ * Names a layer by all that decides its bytes. The platform is not among them but for Debian packages: most of an npm tree is the same
+ * on both. What lies below is only where the layer replaces something of it.
+ */
+export function layerKey(
+  layer: LayerLock,
+  platform: Platform,
+  below: readonly LayerLock[],
+  compressor: string = COMPRESSOR,
+): Digest {
+  const isSystem = layer.transform.startsWith('debian-system/');
+  const where = isSystem || layer.transform.startsWith('debian/') ? platform : 'any';
+  const over = isSystem ? { over: below.filter(({ transform }) => transform.startsWith('debian/')).map(inputsOf) } : {};
+  return sha256(JSON.stringify({ ...inputsOf(layer), where, ...over, compressor }));
+}
+
+function inputsOf({ transform, files }: LayerLock) {
+  return { transform, files: files.map(({ uploaded: _u, index: _x, size: _s, ...file }) => file) };
 }
 
 /**
@@ -55,9 +67,9 @@ export async function build(lock: Lock, platforms: readonly Platform[], outside:
     const locked = lock.platforms[platform];
     if (!locked) throw notLocked(lock, platform);
     const layers: ImageLayer[] = [];
-    for (const layer of locked.layers) {
+    for (const [at, layer] of locked.layers.entries()) {
       outside.progress?.(`${platform}: layer ${layer.name}`);
-      const { output, cached } = await makeLayer(layer, platform, outside);
+      const { output, cached } = await makeLayer(layer, platform, locked.layers.slice(0, at), outside);
       layers.push({ ...output, createdBy: `mcp-build ${layer.transform} ${layer.name}` });
       built.push({ ...output, platform, name: layer.name, cached });
     }
@@ -70,24 +82,28 @@ export async function build(lock: Lock, platforms: readonly Platform[], outside:
   }
   const index = assembleIndex(lock, images);
   const whole = Object.keys(lock.platforms).length === platforms.length;
-  const { index: _old, ...rest } = lock;
+  const { index: before, ...rest } = lock;
+  // Some platforms built as they were built before leave the index over all of them what it was.
+  const unchanged = platforms.every((platform) => lock.platforms[platform]?.image === outputs[platform]?.image);
+  const known = whole ? index.digest : unchanged ? before : undefined;
   return {
     index,
     images,
     layers: built,
-    lock: { ...rest, platforms: outputs, compressor: COMPRESSOR, ...(whole ? { index: index.digest } : {}) },
+    lock: { ...rest, platforms: outputs, compressor: COMPRESSOR, ...(known === undefined ? {} : { index: known }) },
   };
 }
 
 async function makeLayer(
   layer: LayerLock,
   platform: Platform,
+  below: readonly LayerLock[],
   outside: BuildEnvironment,
 ): Promise<{ output: LayerOutput; cached: boolean }> {
-  const key = layerKey(layer, platform);
+  const key = layerKey(layer, platform, below);
   const known = await outside.recall?.(key);
   if (known && (await outside.has(known))) return { output: known, cached: true };
-  const { blob, layer: written } = writeLayer(outside.bake(layer, platform));
+  const { blob, layer: written } = writeLayer(outside.bake(layer, platform, below));
   // Rejected together with the blob's stream; without a handler it would count as unhandled first.
   written.catch(() => undefined);
   const { digest, size } = await outside.ingest(blob);

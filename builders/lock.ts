@@ -55,7 +55,7 @@ const layerOutput = z.strictObject({
 });
 
 const layer = z.strictObject({
-  name: z.enum(['base', 'runtime', 'dependencies', 'server']),
+  name: z.enum(['base', 'runtime', 'system', 'dependencies', 'server']),
   /** Which function makes its files, and the version of that function: `npm/1`. */
   transform: z.string().regex(/^[a-z-]+\/[0-9]+$/),
   files: z.array(artifact).readonly(),
@@ -94,6 +94,10 @@ export const lockSchema = z.strictObject({
   /** Digests of the native lock files beside this one: an edit of one of them is noticed before anything is built. */
   native: z.record(text, digest),
   base,
+  /** Debian packages that were asked for beside the base; the layer `system` lists them and what they need. */
+  system: z.array(text).min(1).readonly().optional(),
+  /** Which command of the package was asked for, where it has several. */
+  bin: text.optional(),
   /** The container's argv; the first word is an absolute path in the image. */
   entrypoint: z.array(text).min(1).readonly(),
   platforms: z.partialRecord(platform, platformLock),

@@ -3,26 +3,24 @@ import { type FileMember, type Member, readDeb } from '../archive/index.ts';
 import type { Entry } from '../entry.ts';
 import type { DebArtifact, LayerLock, Open } from '../lock.ts';
 import { architectureOf, type Platform } from '../platform.ts';
+import { TRIPLETS } from './alternatives.ts';
 import { parseStanza } from './control.ts';
 import { sonameOf } from './elf.ts';
 import { ldCache } from './ld-cache.ts';
-import { isCertificate, isSelected } from './selection.ts';
+import { isCertificate, isSelected, isWithin } from './selection.ts';
 import { certificateBundle, isReplaced, systemEntries, textFile } from './system.ts';
 import { merged, mergedTarget, Tree } from './tree.ts';
-
-const TRIPLETS: Readonly<Record<Platform, string>> = {
-  'linux/amd64': 'x86_64-linux-gnu',
-  'linux/arm64': 'aarch64-linux-gnu',
-};
 
 /** In bytes: a library or certificate is held in memory while it is looked at. libcrypto has 7 MB. */
 const HELD_LIMIT = 128 * 1024 * 1024;
 
-/** What is known of the base so far. */
-interface State {
+/** What is known of the root so far. */
+export interface State {
   readonly platform: Platform;
-  /** The names of all packages of the base. */
+  /** The names of all packages of the root. */
   readonly packages: ReadonlySet<string>;
+  /** Folders that are left out beside what is left out everywhere. */
+  readonly dropped: readonly string[];
   readonly tree: Tree;
   readonly certificates: Map<string, string>;
   /** Name by which programs ask for it → path of the file. */
@@ -36,19 +34,32 @@ interface State {
  */
 export async function* bakeBase(layer: LayerLock, platform: Platform, open: Open): AsyncGenerator<Entry> {
   const packages = new Set(layer.files.map((file) => file.name));
-  const state: State = { platform, packages, tree: new Tree(), certificates: new Map(), libraries: new Map() };
-  for (const file of layer.files) {
-    if (file.kind !== 'deb') throw mismatch(file.name, `is locked as ${file.kind} in a layer of Debian packages`);
-    yield* bakePackage(file, state, open);
-  }
-  const generated = [...systemEntries(packages)];
+  const state = emptyRoot(platform, packages);
+  yield* bakeInto(state, layer, open);
+  yield cacheEntry(state);
+}
+
+export function emptyRoot(platform: Platform, packages: ReadonlySet<string>): State {
+  return { platform, packages, dropped: [], tree: new Tree(), certificates: new Map(), libraries: new Map() };
+}
+
+/** The files of a base into a root that is still empty, all but the loader's cache. */
+export async function* bakeInto(state: State, layer: LayerLock, open: Open): AsyncGenerator<Entry> {
+  for (const file of debsOf(layer)) yield* bakePackage(file, state, open);
+  const generated = [...systemEntries(state.packages)];
   if (state.certificates.size > 0) generated.push(certificateBundle(state.certificates));
-  const cache = cacheOf(state);
-  generated.push({ type: 'file', path: 'etc/ld.so.cache', size: cache.length, content: cache });
   for (const entry of generated) yield* placed(entry, 'mcp-build', state.tree);
 }
 
-async function* bakePackage(file: DebArtifact, state: State, open: Open): AsyncGenerator<Entry> {
+/** @throws McpBuildError `manifest-mismatch` where a lock has something else among them */
+export function debsOf(layer: LayerLock): readonly DebArtifact[] {
+  return layer.files.map((file) => {
+    if (file.kind === 'deb') return file;
+    throw mismatch(file.name, `is locked as ${file.kind} in a layer of Debian packages`);
+  });
+}
+
+export async function* bakePackage(file: DebArtifact, state: State, open: Open): AsyncGenerator<Entry> {
   const deb = await readDeb(open(file), { name: file.file });
   try {
     checkControl(deb.control.control, file, state.platform);
@@ -71,6 +82,7 @@ async function* bakeMember(member: Member, owner: string, state: State): AsyncGe
     return;
   }
   if (path === '' || isReplaced(path) || !isSelected(owner, path, state.packages)) return;
+  if (state.dropped.some((folder) => isWithin(path, folder))) return;
   switch (member.type) {
     case 'directory':
       yield* state.tree.folder(path, owner);
@@ -95,15 +107,20 @@ async function* bakeMember(member: Member, owner: string, state: State): AsyncGe
   }
 }
 
-function* placed(entry: Entry, owner: string, tree: Tree): Generator<Entry> {
+export function* placed(entry: Entry, owner: string, tree: Tree): Generator<Entry> {
+  if (entry.type === 'symlink' && tree.isBelow(entry.path, entry.target)) return;
   if (entry.type !== 'directory') {
-    yield* entry.type === 'hardlink'
-      ? tree.link(entry.path, entry.target, owner)
-      : tree.place(entry.path, entry.type, owner);
+    yield* entry.type === 'hardlink' ? tree.link(entry.path, entry.target, owner) : tree.place(entry, owner);
     yield entry;
     return;
   }
   for (const folder of tree.folder(entry.path, owner)) yield folder.path === entry.path ? entry : folder;
+}
+
+/** `/etc/ld.so.cache` for all libraries so far. A layer above another replaces it, so it claims no path. */
+export function cacheEntry(state: State): Entry {
+  const content = cacheOf(state);
+  return { type: 'file', path: 'etc/ld.so.cache', size: content.length, content };
 }
 
 /** The loader's own folders, as `/etc/ld.so.conf.d` of libc6 and its default name them. */

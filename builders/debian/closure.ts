@@ -14,12 +14,14 @@ export interface Installed {
 /**
  * The packages that must be added to `already` so that `roots` and all they depend on are there, in byte order of names.
  * Alternatives are taken as they stand: one that is satisfied, else the first that the index can satisfy.
+ * @param omits whether a package does without one of its dependencies
  * @throws McpBuildError `package-not-in-suite`, `dependency-unmet`, `package-conflict`, `relation-invalid`
  */
 export function closure(
   roots: readonly string[],
   index: PackageIndex,
   already: readonly Installed[] = [],
+  omits: (owner: string, dependency: string) => boolean = () => false,
 ): readonly Package[] {
   const chosen = new Map<string, Package>();
   const present = new Presence(already);
@@ -38,7 +40,7 @@ export function closure(
   }
   for (let owner = queue.shift(); owner; owner = queue.shift()) {
     for (const group of parseRelations(`${owner.preDepends},${owner.depends}`, owner.name)) {
-      if (group.some((relation) => present.meets(relation))) continue;
+      if (group.some((relation) => present.meets(relation) || omits(owner.name, relation.name))) continue;
       const found = firstOf(group, index);
       if (!found) throw unmet(owner, group);
       // The index's only version of a package that is already there in another one: taking both would overwrite files.

@@ -1,16 +1,17 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
 import { lockSchema } from '../lock.ts';
+import { findFile, type ImagesFolders, imagesFolder } from './images.ts';
 
 const LIMIT = 4 * 1024 * 1024;
 
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,63}$/);
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{1,127}$/);
+const omit = z.record(packageName, z.string().min(1));
 
 const recipeSchema = z.strictObject({
   /** Newer versions win; of equal ones the suite that stands first. */
@@ -18,7 +19,7 @@ const recipeSchema = z.strictObject({
     .array(
       z.strictObject({
         name,
-        /** Files under `images/keys`, without their ending: any one of them may sign this suite. */
+        /** Files under `keys`, without their ending: any one of them may sign this suite. */
         keys: z.array(name).min(1).readonly(),
       }),
     )
@@ -27,9 +28,16 @@ const recipeSchema = z.strictObject({
   /** What the base is for; all that these depend on comes with them. */
   packages: z.array(packageName).min(1).readonly(),
   /** Dependencies that are left out, each with the reason. */
-  omit: z.record(packageName, z.string().min(1)).default({}),
+  omit: omit.default({}),
   /** A language runtime that Debian stable doesn't have in the version wanted; a layer of its own. */
   runtime: z.strictObject({ node: z.string().min(1).max(100) }).optional(),
+});
+
+const omissionsSchema = z.strictObject({
+  /** Left out whoever depends on it, each with the reason. */
+  always: omit,
+  /** Left out where this package depends on it. */
+  of: z.record(packageName, omit),
 });
 
 const baseLockSchema = z.strictObject({
@@ -43,53 +51,50 @@ const baseLockSchema = z.strictObject({
 
 export type Recipe = z.infer<typeof recipeSchema> & { readonly name: string };
 export type BaseLock = z.infer<typeof baseLockSchema>;
+/** What packages that are added to a base do without. */
+export type Omissions = z.infer<typeof omissionsSchema>;
 
-/** Where the recipes that come with mcp-build are: beside the sources in a checkout, beside `dist` in the published package. */
-export async function imagesFolder(): Promise<string> {
-  const candidates = ['../../images', '../../../images'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
-  for (const candidate of candidates) {
-    const found = await access(join(candidate, 'keys')).then(
-      () => true,
-      () => false,
-    );
-    if (found) return candidate;
-  }
-  throw new McpBuildError({
-    code: 'images-missing',
-    message: 'The folder "images" with the base recipes is not where mcp-build is installed',
-    input: candidates[0]!,
-    fix: 'Install mcp-build again.',
-  });
+export function isPackageName(text: string): boolean {
+  return packageName.safeParse(text).success;
 }
 
 /** The names of all recipes, sorted. */
-export async function recipes(folder?: string): Promise<readonly string[]> {
-  const names = await readdir(folder ?? (await imagesFolder()));
-  return names
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => file.slice(0, -'.yaml'.length))
-    .sort();
+export async function recipes(folders?: ImagesFolders): Promise<readonly string[]> {
+  const names = new Set<string>();
+  for (const folder of folders ?? [await imagesFolder()]) {
+    for (const file of await readdir(folder)) if (file.endsWith('.yaml')) names.add(file.slice(0, -'.yaml'.length));
+  }
+  return [...names].sort();
 }
 
 /** @throws McpBuildError `recipe-unknown`, `recipe-invalid` */
-export async function readRecipe(recipe: string, folder?: string): Promise<Recipe> {
-  const file = await pathOf(recipe, '.yaml', folder);
-  const text = await textOf(recipe, file, folder);
-  let value: unknown;
-  try {
-    value = parseYaml(text, { maxAliasCount: 0 });
-  } catch (cause) {
-    throw invalid('recipe-invalid', file, 'is not YAML', cause);
-  }
-  const result = recipeSchema.safeParse(value);
-  if (!result.success) throw invalid('recipe-invalid', file, issueOf(result.error), result.error);
-  return { name: recipe, ...result.data };
+export async function readRecipe(recipe: string, folders?: ImagesFolders): Promise<Recipe> {
+  const { file } = await recipeFile(recipe, folders);
+  return { name: recipe, ...parse(recipeSchema, await textOf(file), file) };
 }
 
-/** What the recipe was last resolved to. @throws McpBuildError `recipe-unknown`, `base-lock-invalid` */
-export async function readBaseLock(recipe: string, folder?: string): Promise<BaseLock> {
-  const file = await pathOf(recipe, '.lock.json', folder);
-  return parseBaseLock(await textOf(recipe, file, folder), file);
+/**
+ * What the recipe was last resolved to.
+ * @throws McpBuildError `recipe-unknown`, `base-not-locked`, `base-lock-invalid`
+ */
+export async function readBaseLock(recipe: string, folders?: ImagesFolders): Promise<BaseLock> {
+  const { file } = await baseLockFile(recipe, folders);
+  return parseBaseLock(await textOf(file), file);
+}
+
+/** Where a recipe's lock is. @throws McpBuildError `recipe-unknown`, `base-not-locked` */
+export async function baseLockFile(recipe: string, folders?: ImagesFolders): Promise<{ readonly file: string }> {
+  const { at, folders: all } = await recipeFile(recipe, folders);
+  // A lock from further down was made from another recipe of the same name.
+  const found = await findFile(all.slice(0, at + 1), `${recipe}.lock.json`);
+  if (found !== undefined) return { file: join(all[found]!, `${recipe}.lock.json`) };
+  throw new McpBuildError({
+    code: 'base-not-locked',
+    message: `The base "${recipe}" has a recipe and no lock`,
+    input: recipe,
+    fix: `Lock it with \`mcp-build base update ${recipe}\`.`,
+    exit: 2,
+  });
 }
 
 /** @param file where the text comes from, for the error. @throws McpBuildError `base-lock-invalid` */
@@ -110,53 +115,89 @@ export function formatBaseLock(lock: BaseLock): string {
   return `${JSON.stringify(baseLockSchema.parse(lock), null, 2)}\n`;
 }
 
-/** Writes the whole lock or nothing, and says where. */
-export async function writeBaseLock(lock: BaseLock, folder?: string): Promise<string> {
-  const file = await pathOf(lock.recipe, '.lock.json', folder);
-  await writeAtomic(file, formatBaseLock(lock));
+/** Writes the whole lock or nothing into the first folder, and says where. @throws McpBuildError `images-read-only` */
+export async function writeBaseLock(lock: BaseLock, folders?: ImagesFolders): Promise<string> {
+  const file = join(folders?.[0] ?? (await imagesFolder()), `${lock.recipe}.lock.json`);
+  try {
+    await writeAtomic(file, formatBaseLock(lock));
+  } catch (cause) {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+    throw readOnly(file, cause);
+  }
   return file;
 }
 
 /** The armoured public keys that may sign a suite. @throws McpBuildError `recipe-invalid` when one isn't there */
-export async function readKeys(names: readonly string[], folder?: string): Promise<readonly string[]> {
-  const images = folder ?? (await imagesFolder());
+export async function readKeys(names: readonly string[], folders?: ImagesFolders): Promise<readonly string[]> {
+  const all = folders ?? [await imagesFolder()];
   return Promise.all(
     names.map(async (key) => {
-      const file = join(images, 'keys', `${key}.asc`);
-      return readBounded(file, LIMIT).then(String, (cause: unknown) => {
+      const at = (await findFile(all, `keys/${key}.asc`)) ?? 0;
+      const file = join(all[at]!, 'keys', `${key}.asc`);
+      return textOf(file).catch((cause: unknown) => {
         throw invalid('recipe-invalid', file, "is named by a recipe and can't be read", cause);
       });
     }),
   );
 }
 
-async function pathOf(recipe: string, ending: string, folder: string | undefined): Promise<string> {
-  if (!name.safeParse(recipe).success) throw await unknown(recipe, folder);
-  return join(folder ?? (await imagesFolder()), `${recipe}${ending}`);
+/** @throws McpBuildError `recipe-invalid` */
+export async function readOmissions(folders?: ImagesFolders): Promise<Omissions> {
+  const all = folders ?? [await imagesFolder()];
+  const at = await findFile(all, OMISSIONS);
+  if (at === undefined) return { always: {}, of: {} };
+  const file = join(all[at]!, OMISSIONS);
+  return parse(omissionsSchema, await textOf(file), file);
 }
 
-async function textOf(recipe: string, file: string, folder: string | undefined): Promise<string> {
+const OMISSIONS = 'system/omit.yaml';
+
+/** Where a recipe is, and in which of the folders. @throws McpBuildError `recipe-unknown` */
+export async function recipeFile(
+  recipe: string,
+  folders?: ImagesFolders,
+): Promise<{ readonly at: number; readonly folders: ImagesFolders; readonly file: string }> {
+  const all = folders ?? [await imagesFolder()];
+  const at = name.safeParse(recipe).success ? await findFile(all, `${recipe}.yaml`) : undefined;
+  if (at !== undefined) return { at, folders: all, file: join(all[at]!, `${recipe}.yaml`) };
+  throw new McpBuildError({
+    code: 'recipe-unknown',
+    message: `There is no base "${recipe}"`,
+    input: recipe,
+    fix: `Use one of ${(await recipes(all)).join(', ')}, or put a recipe of your own into the folder that MCP_BUILD_IMAGES names.`,
+    exit: 2,
+  });
+}
+
+function readOnly(input: string, cause: unknown): McpBuildError {
+  return new McpBuildError({
+    code: 'images-read-only',
+    message: `${input} can't be written`,
+    input,
+    fix: 'Make a folder for bases of your own, set MCP_BUILD_IMAGES to its absolute path, and run this again.',
+    cause,
+  });
+}
+
+export async function textOf(file: string): Promise<string> {
+  return (await readBounded(file, LIMIT)).toString('utf8');
+}
+
+function parse<T extends z.ZodType>(schema: T, text: string, file: string): z.infer<T> {
+  let value: unknown;
   try {
-    return (await readBounded(file, LIMIT)).toString('utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw await unknown(recipe, folder);
-    throw error;
+    value = parseYaml(text, { maxAliasCount: 0 });
+  } catch (cause) {
+    throw invalid('recipe-invalid', file, 'is not YAML', cause);
   }
+  const result = schema.safeParse(value);
+  if (!result.success) throw invalid('recipe-invalid', file, issueOf(result.error), result.error);
+  return result.data;
 }
 
 function issueOf(error: z.ZodError): string {
   const issue = error.issues[0];
   return `at ${issue?.path.join('.') || 'its root'}: ${issue?.message ?? 'does not fit the schema'}`;
-}
-
-async function unknown(recipe: string, folder: string | undefined): Promise<McpBuildError> {
-  return new McpBuildError({
-    code: 'recipe-unknown',
-    message: `There is no base "${recipe}", or it isn't locked yet`,
-    input: recipe,
-    fix: `Use one of ${(await recipes(folder)).join(', ')}; \`mcp-build base update\` locks a new one.`,
-    exit: 2,
-  });
 }
 
 function invalid(code: 'recipe-invalid' | 'base-lock-invalid', input: string, reason: string, cause?: unknown) {

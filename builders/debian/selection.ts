@@ -37,6 +37,36 @@ const DROPPED = [
   'var/lib/dpkg',
 ];
 
+/** Left out of what is added to a base, too: of no use without the services or editors they are for. */
+export const SYSTEM_DROPPED = [
+  'etc/cron.d',
+  'etc/cron.daily',
+  'etc/cron.monthly',
+  'etc/cron.weekly',
+  'etc/init.d',
+  'etc/logrotate.d',
+  'etc/pam.d',
+  // Git's servers and second ways in; a server here is a client of repositories.
+  'usr/bin/git-shell',
+  'usr/bin/scalar',
+  'usr/lib/git-core/git-daemon',
+  'usr/lib/git-core/git-http-backend',
+  'usr/lib/git-core/git-http-push',
+  'usr/lib/git-core/git-imap-send',
+  'usr/lib/git-core/git-shell',
+  'usr/lib/git-core/scalar',
+  'usr/lib/systemd',
+  'usr/lib/sysusers.d',
+  'usr/lib/tmpfiles.d',
+  'usr/lib/udev',
+  'usr/share/emacs',
+  'usr/share/fish',
+  'usr/share/git-core/contrib',
+  'usr/share/gitweb',
+  'usr/share/initramfs-tools',
+  'usr/share/vim',
+];
+
 /** Of these packages only so much: the rest needs a shell, or a root that can be written. */
 const KEPT: Readonly<Record<string, readonly string[]>> = {
   'ca-certificates': ['usr/share/doc'],

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { McpBuildError } from '../../errors/index.ts';
-import type { DirectoryEntry } from '../entry.ts';
+import type { DirectoryEntry, FileEntry, SymlinkEntry } from '../entry.ts';
 
 const MERGED = /^(?:bin|sbin|lib|lib32|lib64|libx32)(?=\/|$)/;
 
@@ -22,16 +22,23 @@ export function mergedTarget(from: string, path: string, target: string): string
 
 type Kind = 'file' | 'symlink' | 'hardlink';
 
-/** The one root that the packages of a base share: no two of them own the same file, and nothing lies below a link. */
+/**
+ * The one root that all packages share: no two of them own the same file, and nothing lies below a link. A tree on top of another is a
+ * layer of its own: it names its folders again, and owns nothing that the one below owns.
+ */
 export class Tree {
   readonly #kinds = new Map<string, 'directory' | Kind>();
+  readonly #targets = new Map<string, string>();
+  readonly #below: Tree | undefined;
+
+  constructor(below?: Tree) {
+    this.#below = below;
+  }
 
   /** Claims a path for a file or link, and gives the folders above it that aren't there yet. @throws McpBuildError `file-conflict` */
-  place(path: string, kind: Kind, owner: string): DirectoryEntry[] {
-    const parents = this.#parents(path, owner);
-    if (this.#kinds.has(path)) throw conflict(path, owner, 'is there already');
-    this.#kinds.set(path, kind);
-    return parents;
+  place(entry: FileEntry | SymlinkEntry, owner: string): DirectoryEntry[] {
+    if (entry.type === 'symlink') this.#targets.set(entry.path, entry.target);
+    return this.#claim(entry.path, entry.type, owner);
   }
 
   /** Claims a path for a second name of a file that is there. @throws McpBuildError `file-conflict` */
@@ -39,7 +46,7 @@ export class Tree {
     const kind = this.#kinds.get(target);
     if (kind !== 'file' && kind !== 'hardlink')
       throw conflict(path, owner, `is a hard link to ${target}, which is left out`);
-    return this.place(path, 'hardlink', owner);
+    return this.#claim(path, 'hardlink', owner);
   }
 
   /** Gives a folder and those above it, as far as they aren't there yet. @throws McpBuildError `file-conflict` */
@@ -48,17 +55,35 @@ export class Tree {
   }
 
   has(path: string): boolean {
-    return this.#kinds.has(path);
+    return this.#kindOf(path) !== undefined;
+  }
+
+  /** Whether the tree below has this very link already: one that was made by hand there, and that a package brings itself. */
+  isBelow(path: string, target: string): boolean {
+    return this.#below !== undefined && this.#below.#targets.get(path) === target;
+  }
+
+  #kindOf(path: string): 'directory' | Kind | undefined {
+    const below = this.#below;
+    return this.#kinds.get(path) ?? (below ? below.#kindOf(path) : undefined);
+  }
+
+  #claim(path: string, kind: Kind, owner: string): DirectoryEntry[] {
+    const parents = this.#parents(path, owner);
+    if (this.has(path)) throw conflict(path, owner, 'is there already');
+    this.#kinds.set(path, kind);
+    return parents;
   }
 
   #parents(path: string, owner: string): DirectoryEntry[] {
     const missing: DirectoryEntry[] = [];
     for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
       const parent = path.slice(0, slash);
-      const kind = this.#kinds.get(parent);
-      if (kind === 'directory') continue;
+      if (this.#kinds.get(parent) === 'directory') continue;
+      const kind = this.#kindOf(parent);
       // A file written through a link would end up where the package didn't say.
-      if (kind !== undefined) throw conflict(path, owner, `lies below ${parent}, which is a ${kind}`);
+      if (kind !== undefined && kind !== 'directory')
+        throw conflict(path, owner, `lies below ${parent}, which is a ${kind}`);
       this.#kinds.set(parent, 'directory');
       missing.push({ type: 'directory', path: parent, mode: MODES[parent] ?? 0o755 });
     }

@@ -5,6 +5,7 @@ import * as openpgp from 'openpgp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   formatBaseLock,
+  imagesFolder,
   parseBaseLock,
   readBaseLock,
   readRecipe,
@@ -86,8 +87,8 @@ describe('reading', () => {
   });
 
   test.each(['nope', '../node24', 'Node24', '', 'a/b', 'x'.repeat(100)])('there is no recipe %j', async (name) => {
-    await expect(readRecipe(name, folder)).rejects.toMatchObject({ code: 'recipe-unknown', input: name, exit: 2 });
-    await expect(readBaseLock(name, folder)).rejects.toMatchObject({ code: 'recipe-unknown', input: name, exit: 2 });
+    await expect(readRecipe(name, [folder])).rejects.toMatchObject({ code: 'recipe-unknown', input: name, exit: 2 });
+    await expect(readBaseLock(name, [folder])).rejects.toMatchObject({ code: 'recipe-unknown', input: name, exit: 2 });
   });
 
   test.each([
@@ -102,7 +103,7 @@ describe('reading', () => {
     'suites: &a [{name: trixie, keys: [k]}]\npackages: [libc6]\nb: *a\n',
   ])('refuses the recipe %j', async (text) => {
     await writeFile(join(folder, 'x.yaml'), text);
-    await expect(readRecipe('x', folder)).rejects.toMatchObject({ code: 'recipe-invalid' });
+    await expect(readRecipe('x', [folder])).rejects.toMatchObject({ code: 'recipe-invalid' });
   });
 
   test.each([
@@ -111,17 +112,18 @@ describe('reading', () => {
     '{"lockVersion":2,"recipe":"x","releases":{},"platforms":{}}',
     '{"lockVersion":1,"recipe":"x","releases":{"trixie":"today"},"platforms":{}}',
   ])('refuses the lock %s', async (text) => {
+    await writeFile(join(folder, 'x.yaml'), 'suites: [{name: trixie, keys: [k]}]\npackages: [libc6]\n');
     await writeFile(join(folder, 'x.lock.json'), text);
-    await expect(readBaseLock('x', folder)).rejects.toMatchObject({ code: 'base-lock-invalid' });
+    await expect(readBaseLock('x', [folder])).rejects.toMatchObject({ code: 'base-lock-invalid' });
   });
 
   test('a key that is not there makes the recipe invalid', async () => {
-    await expect(readKeys(['nope'], folder)).rejects.toMatchObject({ code: 'recipe-invalid' });
+    await expect(readKeys(['nope'], [folder])).rejects.toMatchObject({ code: 'recipe-invalid' });
   });
 
   test('what is written is read again', async () => {
     const lock = await readBaseLock('node24');
-    await writeBaseLock(lock, folder);
-    expect(await readBaseLock('node24', folder)).toEqual(lock);
+    await writeBaseLock(lock, [folder]);
+    expect(await readBaseLock('node24', [folder, await imagesFolder()])).toEqual(lock);
   });
 });

@@ -73,14 +73,14 @@ async function update(
   platforms: readonly Platform[] = ['linux/amd64'],
   more: Partial<UpdateOptions> = {},
 ): Promise<BaseLock> {
-  return updateBase(await readRecipe('small', folder), platforms, {
+  return updateBase(await readRecipe('small', [folder]), platforms, {
     environment: mirror.environment,
     apt: folder,
     cache: join(folder, 'cache'),
     before: undefined,
     workspace: undefined,
     previous: undefined,
-    images: folder,
+    images: [folder],
     now: NOW,
     ...more,
   });
@@ -184,13 +184,13 @@ describe('updateBase', () => {
       locations: [],
     };
     const asked: unknown[] = [];
-    const lock = await updateBase(await readRecipe('with', folder), ['linux/amd64'], {
+    const lock = await updateBase(await readRecipe('with', [folder]), ['linux/amd64'], {
       environment: mirror.environment,
       cache: folder,
       before: undefined,
       workspace: undefined,
       previous: undefined,
-      images: folder,
+      images: [folder],
       now: NOW,
       resolveRuntime: async (platforms, range) => {
         asked.push(platforms, range);
