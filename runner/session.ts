@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { Digest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
-import { differences, wallsDiffer } from './compare.ts';
+import { type DaemonFacts, differences, wallsDiffer } from './compare.ts';
 import type { Decision, EgressOptions } from './egress.ts';
 import { type RunImage, readImage } from './image.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -13,7 +14,7 @@ import { environmentLaunch, type Private, privateParent, removePrivate, writePri
 import type { Reaper } from './reaper.ts';
 import type { Attached, Exit, Runtime } from './runtime.ts';
 import { seccompProfile } from './seccomp.ts';
-import { containerSpec, userFor } from './spec.ts';
+import { type ContainerSpec, containerSpec, userFor } from './spec.ts';
 import { type ResolvedVolume, resolveVolumes, unchanged } from './volumes.ts';
 
 export interface SessionOptions {
@@ -125,28 +126,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       uid: machine.uid,
       onDecision: options.onDecision ?? (() => undefined),
     });
-    const { note, ...user } = userFor(volumes, machine);
-    if (note) options.say(note);
-    const { launch, files } = environmentLaunch(image, options.args, options.environment);
-    const wanted = [...files, ...(options.files ?? [])];
-    const limits = options.limits ?? LIMITS;
-    const spec = containerSpec({
-      imageId,
-      image,
-      volumes,
-      network: way.network,
-      limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
-      seccomp: seccompProfile(),
-      identity: {
-        user,
-        labels: { ...labels, [LABEL.role]: 'server' },
-      },
-      launch: {
-        ...launch,
-        env: way.env,
-        files: wanted.length > 0 ? await writePrivate(folder, wanted, user, machine) : [],
-      },
-    });
+    const spec = await plan(options, { imageId, image, facts, volumes, way, labels, folder });
     await runtime.create(container, spec);
     const found = await runtime.inspect(container);
     const differing = differences(spec, image, found, facts);
@@ -156,6 +136,40 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     await discard().catch(() => undefined);
     throw error;
   }
+}
+
+interface Parts {
+  readonly imageId: Digest;
+  readonly image: RunImage;
+  readonly facts: DaemonFacts;
+  readonly volumes: readonly ResolvedVolume[];
+  readonly way: Way;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly folder: string;
+}
+
+/** Writes the private files, and says what container is wanted. */
+async function plan(options: SessionOptions, parts: Parts): Promise<ContainerSpec> {
+  const { machine, limits = LIMITS } = options;
+  const { image, facts, volumes, way } = parts;
+  const { note, ...user } = userFor(volumes, machine);
+  if (note) options.say(note);
+  const { launch, files } = environmentLaunch(image, options.args, options.environment);
+  const wanted = [...files, ...(options.files ?? [])];
+  return containerSpec({
+    imageId: parts.imageId,
+    image,
+    volumes,
+    network: way.network,
+    limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
+    seccomp: seccompProfile(),
+    identity: { user, labels: { ...parts.labels, [LABEL.role]: 'server' } },
+    launch: {
+      ...launch,
+      env: way.env,
+      files: wanted.length > 0 ? await writePrivate(parts.folder, wanted, user, machine) : [],
+    },
+  });
 }
 
 /** Attach, ask to wait, start: in another order output or the exit code is lost. */
