@@ -24,6 +24,8 @@ export interface RequestOptions {
 
 /** A silent peer is given up after this, in milliseconds, or after npm's own `fetch-timeout` where that is shorter. */
 const STALL = 30_000;
+/** Nor may one answer take longer than this, in milliseconds, however steadily it drips. */
+const DEADLINE = 15 * 60_000;
 const REDIRECTS = 5;
 
 /**
@@ -111,6 +113,11 @@ async function follow(url: string, options: RequestOptions): Promise<Reply> {
     const status = body.statusCode ?? 0;
     const { location } = body.headers;
     if (![301, 302, 303, 307, 308].includes(status) || location === undefined) {
+      const timer = setTimeout(
+        () => body.destroy(new Error(`took longer than ${DEADLINE / 60_000} min`)),
+        DEADLINE,
+      ).unref();
+      body.once('close', () => clearTimeout(timer));
       return { status, headers: body.headers, url: redact(at.href), body };
     }
     body.destroy();

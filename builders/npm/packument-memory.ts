@@ -13,7 +13,7 @@ export interface Memory {
 
 const memories = new WeakMap<NpmConfiguration, Memory>();
 
-/** What this process read with a configuration; the least recently read goes first when it gets too much. */
+/** What this process read with a configuration; the oldest goes first when it gets too much. */
 export function memoryOf(configuration: NpmConfiguration): Memory {
   const known = memories.get(configuration);
   if (known) return known;

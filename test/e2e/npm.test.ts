@@ -105,7 +105,7 @@ const SERVERS: readonly [string, string, { readonly bin?: string; readonly nativ
     { native: true },
   ],
   ['npm:npm', 'nothing but bundled dependencies', { bin: 'npm' }],
-  ['npm:svgo', 'two names of one bin', {}],
+  ['npm:sharp-cli', 'sharp: a native build for each platform, and libraries of its own', { native: true }],
 ];
 
 describe.each(SERVERS)('%s (%s)', (text, _why, { bin, native }) => {
@@ -127,20 +127,26 @@ describe.each(SERVERS)('%s (%s)', (text, _why, { bin, native }) => {
         });
       }
     }
-    if (native) expect(resolution.layers['linux/amd64']).not.toEqual(resolution.layers['linux/arm64']);
+    const [amd64, arm64] = PLATFORMS.map((platform) => JSON.stringify(resolution.layers[platform]));
+    expect(amd64 === arm64).toBe(!native);
   });
 
-  test.each(PLATFORMS)('is on %s what npm would install', { timeout: 600_000 }, async (platform) => {
-    const root = join(folder, `${source.name.replace('/', '_')}-${CPU[platform]}`);
-    await Promise.all([
-      bakeTo(resolution, platform, join(root, 'ours')),
-      npmCi(resolution, platform, join(root, 'npm')),
-    ]);
-    const ours = await treeOf(join(root, 'ours/app/node_modules'));
-    expect(Object.keys(ours).length).toBeGreaterThan(5);
-    expect(ours).toEqual(await treeOf(join(root, 'npm/node_modules')));
-    await rm(root, { recursive: true, force: true });
-  });
+  // Where no package differs between the two, one stands for both.
+  test.each(native ? PLATFORMS : PLATFORMS.slice(0, 1))(
+    'is on %s what npm would install',
+    { timeout: 600_000 },
+    async (platform) => {
+      const root = join(folder, `${source.name.replace('/', '_')}-${CPU[platform]}`);
+      await Promise.all([
+        bakeTo(resolution, platform, join(root, 'ours')),
+        npmCi(resolution, platform, join(root, 'npm')),
+      ]);
+      const ours = await treeOf(join(root, 'ours/app/node_modules'));
+      expect(Object.keys(ours).length).toBeGreaterThan(5);
+      expect(ours).toEqual(await treeOf(join(root, 'npm/node_modules')));
+      await rm(root, { recursive: true, force: true });
+    },
+  );
 });
 
 test('the Node runtime is there for both platforms, as one version', { timeout: 300_000 }, async () => {
