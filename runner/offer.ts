@@ -45,7 +45,7 @@ interface Streams {
 
 /**
  * Asks a server on stdio, in one protocol generation, for all it offers.
- * @throws McpBuildError `not-mcp` when it doesn't speak MCP, `protocol-unsupported` when it doesn't speak this generation, `offer-invalid` when what it says is out of bounds
+ * @throws McpBuildError `not-mcp` when it doesn't speak MCP, `offer-failed` when it answers with an error, `protocol-unsupported` when it doesn't speak this generation, `offer-invalid` when what it says is out of bounds
  */
 export async function askOffer(
   streams: Streams,
@@ -65,7 +65,9 @@ export async function askOffer(
     } catch (cause) {
       throw refused(generation, transport.heard(), cause);
     }
-    return await collect(client, limits);
+    return await collect(client, limits).catch((cause: unknown) => {
+      throw cause instanceof McpBuildError ? cause : failed(cause);
+    });
   } finally {
     await client.close().catch(() => undefined);
   }
@@ -242,6 +244,15 @@ function refused(generation: Generation, heard: string, cause: unknown): McpBuil
     fix: answered
       ? 'Nothing, when it speaks the other generation.'
       : 'Check that the package is an MCP server on stdio; give it the arguments and variables that it needs.',
+    cause,
+  });
+}
+
+function failed(cause: unknown): McpBuildError {
+  return new McpBuildError({
+    code: 'offer-failed',
+    message: `The server started, but answered with an error when it was asked what it offers: ${(cause as Error).message}`,
+    fix: 'Give it what it needs: variables as --env NAME=value, arguments after --. A server that must reach a network to list its tools can’t be recorded.',
     cause,
   });
 }

@@ -269,7 +269,7 @@ function nodeImage(env: NodeJS.ProcessEnv): void {
     '/etc/npmrc',
   ].filter(existsSync);
   const script = [
-    `tar c --ignore-failed-read ${wanted.join(' ')} 2>/dev/null | docker import -c 'ENV PATH=/usr/local/bin:/usr/bin:/bin' -c 'ENV HOME=/root' -c 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' - bench-raw`,
+    `tar c --ignore-failed-read ${wanted.join(' ')} 2>/dev/null | docker import -c 'ENV PATH=/usr/local/bin:/usr/bin:/bin' -c 'ENV HOME=${homedir()}' -c 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' - bench-raw`,
     `printf 'FROM bench-raw\\nRUN ln -sf ${node} /usr/bin/node; ln -sf ${npm} /usr/bin/npm\\n' | docker build -t bench-node -`,
   ].join(' && ');
   execFileSync('sh', ['-c', script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
