@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,12 +16,15 @@ import {
   updateBase,
 } from '../../builders/debian/index.ts';
 import { mirrorOf } from '../../builders/debian/mirror.ts';
-import type { Artifact, LayerLock, Platform } from '../../builders/index.ts';
+import { type Artifact, type LayerLock, PLATFORMS, type Platform } from '../../builders/index.ts';
 import { type Layer, writeLayer } from '../../builders/layer.ts';
 import { npm } from '../../builders/npm/index.ts';
 import { isFault } from '../../errors/index.ts';
+import { replacedBases } from './harness/bases.ts';
 import { missing } from './harness/needs.ts';
+import { root as checkout } from './harness/tree.ts';
 
+const GOLDEN = join(checkout, 'test/fixtures/bases.json');
 const environment = process.env;
 const mirror = await mirrorOf({ environment }).then(
   () => undefined,
@@ -120,6 +123,24 @@ describe.skipIf(reason !== undefined)(`bases from the real mirror${reason ? ` [s
     const triplet = platform === 'linux/amd64' ? 'x86_64' : 'aarch64';
     const libc = await readFile(join(root, `usr/lib/${triplet}-linux-gnu/libc.so.6`));
     expect(libc.readUInt16LE(18)).toBe(platform === 'linux/amd64' ? 62 : 183);
+  });
+
+  const replaced = replacedBases();
+  describe.skipIf(replaced !== undefined)(`committed${replaced ? ` [skipped: ${replaced}]` : ''}`, () => {
+    // A new lock has new ones: MCP_BUILD_TEST_GOLDENS=write. Where one changes and the lock didn't, `debian/1` needs another number.
+    test.each(['python313', 'node24'])('%s is the layer it always was', async (name) => {
+      const { platforms } = await readBaseLock(name);
+      const found: Record<string, string> = {};
+      for (const platform of PLATFORMS) {
+        const written = writeLayer(bake(platforms[platform]!.layers[0]!, platform));
+        for await (const _ of written.blob);
+        found[platform] = (await written.layer).diffId;
+      }
+      const golden = JSON.parse(await readFile(GOLDEN, 'utf8'));
+      if (environment.MCP_BUILD_TEST_GOLDENS === 'write')
+        await writeFile(GOLDEN, `${JSON.stringify({ ...golden, [name]: found }, null, 2)}\n`);
+      else expect(found).toEqual(golden[name]);
+    });
   });
 
   test('ldconfig finds the same libraries by itself', () => {

@@ -5,6 +5,7 @@ import { constants, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { toolCache } from '../e2e/harness/needs.ts';
 import { root } from '../e2e/harness/tree.ts';
+import { currentBases } from './bases.ts';
 import type { Count } from './reporter.ts';
 
 const MODES = ['start', 'test', 'bench', 'soak'] as const;
@@ -50,10 +51,15 @@ async function main(what: Mode, args: readonly string[]): Promise<number> {
   };
   const docker = await findDocker();
   if (docker.host !== undefined) environment.DOCKER_HOST = docker.host;
+  let stopBases = () => undefined as unknown;
   try {
+    const bases = await currentBases(environment);
+    stopBases = bases.stop;
+    Object.assign(environment, bases.environment);
     if (what === 'start') return await run(process.execPath, ['cli/main.ts', 'demo', ...args], environment);
     return await runTests(PROJECTS[what], args, environment);
   } finally {
+    stopBases();
     await docker.stop();
   }
 }
