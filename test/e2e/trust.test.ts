@@ -160,8 +160,8 @@ describeWith(['cosign', 'registry'], 'cosign', () => {
   });
 
   test('accepts an SBOM as a signature, which we do not', async () => {
-    const { store, image } = await published('sbom-only');
-    const { key } = await keyFiles('ecdsa-p256', 'sbom-only');
+    const { store, image, at } = await published('sbom-only');
+    const { key, paths } = await keyFiles('ecdsa-p256', 'sbom-only');
     await attest(
       store,
       image.index,
@@ -170,6 +170,7 @@ describeWith(['cosign', 'registry'], 'cosign', () => {
       keySigner(key),
       NOW,
     );
+    await cosign('verify', '--key', paths.public, '--insecure-ignore-tlog', at);
     const verdict = judge(keyPolicy([key]), await gather(store, image.index), NOW);
     expect(failures(verdict).map(({ id }) => id)).toEqual(['predicate-mismatch']);
   });
