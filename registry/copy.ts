@@ -40,6 +40,8 @@ export interface Copied {
 /** What one subject may have, and how deep referrers of referrers go: a list is whatever somebody with a push right wrote. */
 const REFERRERS = 1_000;
 const DEPTH = 4;
+/** Lists, and manifests of referrers, at a time. */
+const LISTS = 8;
 
 /**
  * Copies an image or index with all it points at: children before what points at them, tags last, so that nobody who follows a tag
@@ -56,10 +58,12 @@ export async function copy(from: Store, to: Store, root: Descriptor, options: Co
   for (const tag of tags) at.set(tag, await digestAt(to, tag));
   // A registry keeps no tag on, and no manifest of, what isn't there in full.
   const present = to.whole === true && ([...at.values()].includes(root.digest) || (await to.has(root)));
+  const subjects = options.referrers === false ? [] : tree.nodes.map((node) => node.descriptor);
+  // Asked for while the blobs are on their way: over a network each list costs two round trips.
+  const lists = listsOf(run, subjects);
+  lists.catch(() => undefined);
   if (!present) await copyTree(run, tree);
-  if (options.referrers !== false) {
-    for (const { descriptor } of tree.nodes) await copyReferrers(run, descriptor, 0);
-  }
+  await copyReferrers(run, await lists, 0);
   for (const tag of tags) {
     if (at.get(tag) === root.digest) continue;
     await to.tag(tag, root);
@@ -116,30 +120,40 @@ async function copyBlob(run: Run, descriptor: Descriptor): Promise<void> {
   }
 }
 
-async function copyReferrers(run: Run, subject: Descriptor, depth: number): Promise<void> {
-  const listed = (await run.from.referrers(subject.digest)).filter((one) => isManifestType(one.mediaType));
-  if (listed.length === 0) return;
-  if (depth === DEPTH || listed.length > REFERRERS) throw tooMany(run.from.name, subject);
-  const there = new Set((await run.to.referrers(subject.digest)).map((one) => one.digest));
-  const trees: Tree[] = [];
-  for (const referrer of listed) {
-    if (there.has(referrer.digest)) continue;
-    const tree = await treeOfReferrer(run, referrer, subject);
-    if (tree) trees.push(tree);
-  }
-  // All blobs first, then all manifests at once: a registry without the referrers API then gets one new list instead of many.
-  await run.pool.each(
-    unique(
-      trees.flatMap((tree) => tree.blobs),
-      run.done,
-    ),
-    (blob) => copyBlob(run, blob),
-  );
-  await openPool(8).each(trees, async (tree) => {
-    await copyTree(run, tree);
-    run.totals.referrers++;
+interface List {
+  readonly subject: Descriptor;
+  readonly referrers: readonly Descriptor[];
+}
+
+/** What refers to each of the subjects, without those that nothing refers to. */
+async function listsOf(run: Run, subjects: readonly Descriptor[]): Promise<readonly List[]> {
+  const lists = new Map<string, List>();
+  await openPool(LISTS).each(subjects, async (subject) => {
+    const referrers = (await run.from.referrers(subject.digest)).filter((one) => isManifestType(one.mediaType));
+    lists.set(subject.digest, { subject, referrers });
   });
-  for (const referrer of listed) await copyReferrers(run, referrer, depth + 1);
+  return subjects.map((subject) => lists.get(subject.digest)!).filter((list) => list.referrers.length > 0);
+}
+
+async function copyReferrers(run: Run, lists: readonly List[], depth: number): Promise<void> {
+  for (const { subject, referrers } of lists) {
+    if (depth === DEPTH || referrers.length > REFERRERS) throw tooMany(run.from.name, subject);
+    const there = new Set((await run.to.referrers(subject.digest)).map((one) => one.digest));
+    const trees: Tree[] = [];
+    for (const referrer of referrers) {
+      if (there.has(referrer.digest)) continue;
+      const tree = await treeOfReferrer(run, referrer, subject);
+      if (tree) trees.push(tree);
+    }
+    // All blobs first, then all manifests at once: a registry without the referrers API then gets one new list instead of many.
+    const blobs = trees.flatMap((tree) => tree.blobs);
+    await run.pool.each(unique(blobs, run.done), (blob) => copyBlob(run, blob));
+    await openPool(LISTS).each(trees, async (tree) => {
+      await copyTree(run, tree);
+      run.totals.referrers++;
+    });
+    await copyReferrers(run, await listsOf(run, referrers), depth + 1);
+  }
 }
 
 async function treeOfReferrer(run: Run, referrer: Descriptor, subject: Descriptor): Promise<Tree | undefined> {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { link, mkdir, open, rename, rm, utimes } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, rename, rm, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Digest, hexOf, verified } from '../digest/index.ts';
 import type { Descriptor } from './store.ts';
@@ -94,16 +94,43 @@ async function hashing(
   return { digest: `sha256:${hash.digest('hex')}`, size };
 }
 
+/** In bytes: what is gathered before it is written. A network gives 64 KiB at a time, and a call for each costs more than the copy. */
+const GATHERED = 1024 * 1024;
+
+/** The next bytes are asked for while the last are being written. They are kept until then: who gives them must not reuse them. */
 async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
   const file = await open(path, 'wx', 0o644);
+  let writing: Promise<unknown> = Promise.resolve();
   try {
+    let gathered: Uint8Array[] = [];
+    let size = 0;
+    const write = async () => {
+      await writing;
+      writing = writeAll(file, gathered, size);
+      // Told where it is awaited.
+      writing.catch(() => undefined);
+      gathered = [];
+      size = 0;
+    };
     for await (const chunk of bytes) {
-      for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten;
+      gathered.push(chunk);
+      size += chunk.length;
+      if (size >= GATHERED) await write();
     }
+    await write();
+    await writing;
     await file.sync();
   } finally {
+    await writing.catch(() => undefined);
     await file.close();
   }
+}
+
+async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], size: number): Promise<void> {
+  const { bytesWritten } = await file.writev(chunks as Uint8Array[]);
+  if (bytesWritten === size) return;
+  const rest = Buffer.concat(chunks).subarray(bytesWritten);
+  for (let done = 0; done < rest.length; ) done += (await file.write(rest, done)).bytesWritten;
 }
 
 /** Makes a blob young again; on a file system that can't be written nothing prunes either. */

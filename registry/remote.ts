@@ -5,7 +5,7 @@ import { MANIFEST_LIMIT, parseManifest } from './manifest.ts';
 import { ACCEPTED_MANIFESTS, bareType, isManifestType } from './media.ts';
 import { isRegistryTag, type RemoteReference, tagInvalid } from './reference.ts';
 import { inOrder, referralOf, subjectOfTag } from './referrers.ts';
-import type { Certificates } from './remote/certificates.ts';
+import { type Certificates, certificateFolders } from './remote/certificates.ts';
 import { type Credential, findCredential } from './remote/credentials.ts';
 import { protocolFault } from './remote/fault.ts';
 import { addToTag, type Batch, listByApi, listByTag } from './remote/listing.ts';
@@ -67,7 +67,7 @@ export function openRemote(
     registry,
     network: openNetwork(registry, {
       environment,
-      certificates: options.certificates ?? {},
+      certificates: { folders: certificateFolders(environment), ...options.certificates },
       plainHttp: options.plainHttp ?? false,
       patience,
     }),

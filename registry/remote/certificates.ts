@@ -1,16 +1,32 @@
 import { readdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import tls, { type SecureContext } from 'node:tls';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded } from '../../files/index.ts';
+import type { Environment } from './proxy.ts';
 
 export interface Certificates {
   /** Authorities trusted besides Node's own, in PEM; for every host. */
   readonly ca?: string;
   /** The client's certificate and key in PEM; shown to the registry itself only. */
   readonly client?: { readonly certificate: string; readonly key: string };
-  /** Folders of folders by `host[:port]` with `*.crt` (authorities) and `*.cert` + `*.key` (client), as Docker and containers keep them. */
+  /**
+   * Folders of folders by `host[:port]` with `*.crt` (authorities) and `*.cert` + `*.key` (client); by default those where Docker
+   * and containers keep them.
+   */
   readonly folders?: readonly string[];
+}
+
+/** Where Docker and containers look for certificates by host, the user's own first. */
+export function certificateFolders(environment: Environment): readonly string[] {
+  const home = environment.HOME || homedir();
+  return [
+    join(environment.XDG_CONFIG_HOME || join(home, '.config'), 'containers', 'certs.d'),
+    join(home, '.docker', 'certs.d'),
+    '/etc/containers/certs.d',
+    '/etc/docker/certs.d',
+  ];
 }
 
 /** In bytes: a bundle of all public authorities has some 300 KB. */

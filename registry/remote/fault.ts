@@ -37,7 +37,7 @@ export function unauthorized(name: string, registry: string, details: string, kn
     input: name,
     fix: known
       ? `Check that this account may do that, or log in to ${registry} again.`
-      : `Log in to ${registry} first: what \`docker login\`, \`skopeo login\` and credential helpers keep is used.`,
+      : `Log in first: \`mcp-build login ${registry}\`. What Docker, skopeo and credential helpers keep is used as well.`,
     exit: 5,
   });
 }

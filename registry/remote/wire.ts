@@ -181,6 +181,9 @@ function incoming(message: IncomingMessage, url: URL, patience: Patience, signal
   };
 }
 
+/** How often per `stall` a body is looked at. */
+const LOOKS = 4;
+
 /** Only the time spent waiting for the registry counts: a slow reader is no stall. */
 async function* paced(
   message: IncomingMessage,
@@ -188,45 +191,35 @@ async function* paced(
   stall: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const chunks = message[Symbol.asyncIterator]();
-  let waited = 0;
+  let waiting = true;
+  let looks = 0;
   let seen = 0;
+  // One timer a body, not one a chunk: there are sixteen chunks to a megabyte.
+  const watch = setInterval(() => {
+    looks = waiting ? looks + 1 : 0;
+    if (looks < LOOKS) return;
+    if (seen < FLOOR) message.destroy(stalled(url));
+    looks = 0;
+    seen = 0;
+  }, stall / LOOKS);
+  const onAbort = () => message.destroy(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const started = performance.now();
-      const next = await within(chunks.next(), stall, url, signal);
-      if (next.done) {
-        if (!message.complete) throw new TransientError(`${url.host} cut the connection`, url.host);
-        return;
-      }
-      const chunk = next.value as Uint8Array;
-      waited += performance.now() - started;
+    signal?.throwIfAborted();
+    for await (const chunk of message as AsyncIterable<Uint8Array>) {
       seen += chunk.length;
-      if (waited > stall) {
-        if (seen < FLOOR) throw stalled(url);
-        waited = 0;
-        seen = 0;
-      }
+      waiting = false;
       yield chunk;
+      waiting = true;
     }
+    if (!message.complete) throw new TransientError(`${url.host} cut the connection`, url.host);
   } catch (error) {
     throw error instanceof McpBuildError || signal?.aborted ? error : networkFault(error as Error, url);
   } finally {
+    clearInterval(watch);
+    signal?.removeEventListener('abort', onAbort);
     if (!message.complete) message.destroy();
   }
-}
-
-function within<T>(work: Promise<T>, milliseconds: number, url: URL, signal: AbortSignal | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(stalled(url)), milliseconds);
-    const onAbort = () => reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    });
-  });
 }
 
 function stalled(url: URL): TransientError {

@@ -222,6 +222,18 @@ describe('a public registry', () => {
     expect(registry.seen.every((seen) => seen.headers.host === 'registry.example.test')).toBe(true);
   });
 
+  it('is not shown what the proxy is for', async () => {
+    const registry = await start({ tls: authority.issue(['registry.example.test']) });
+    const proxy = await proxyTo({ 'registry.example.test': registry.port });
+    const environment = { HTTPS_PROXY: proxy.url.replace('//', `//user:${PASSWORD}@`) };
+    await remoteOf('registry.example.test', { certificates: { ca: authority.ca }, environment }).ping();
+    expect(proxy.headers[0]?.['proxy-authorization']).toBe(
+      `Basic ${Buffer.from(`user:${PASSWORD}`).toString('base64')}`,
+    );
+    expect(JSON.stringify(registry.seen)).not.toContain(proxy.headers[0]?.['proxy-authorization']);
+    expectNoCredentials(registry);
+  });
+
   it('may have its token server on another host', async () => {
     const { remote, proxy } = await publicRegistry({ auth: { ...BEARER, realm: 'https://token.example.test/token' } });
     await put(remote, one);
