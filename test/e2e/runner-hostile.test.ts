@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Descriptor } from '../../registry/index.ts';
+import { engine } from '../../runner/engine.ts';
 import {
   CONFIG_FILE,
   type Decision,
@@ -229,10 +230,12 @@ describe.skipIf(reason)(`a server that wants out${reason ? ` [skipped: ${reason}
     let upstream: http.Server;
     let port: number;
     const reached: string[] = [];
-    const docker = (...args: string[]) => run('docker', ['-H', on.daemon.host, ...args]);
 
     beforeAll(async () => {
-      await docker('network', 'create', '--subnet', NETWORK, '--gateway', GATEWAY, name);
+      const { status } = await engine(on.runtime.endpoint).request('POST', '/networks/create', {
+        json: { Name: name, IPAM: { Config: [{ Subnet: NETWORK, Gateway: GATEWAY }] } },
+      });
+      expect(status).toBe(201);
       upstream = http.createServer((request, response) => {
         reached.push(`${request.headers.host}${request.url}`);
         if (request.url === '/redirect')
@@ -246,7 +249,7 @@ describe.skipIf(reason)(`a server that wants out${reason ? ` [skipped: ${reason}
     afterAll(async () => {
       upstream?.closeAllConnections();
       upstream?.close();
-      await docker('network', 'rm', name).catch(() => undefined);
+      await engine(on.runtime.endpoint).request('DELETE', `/networks/${name}`);
     });
 
     const resolve = async (host: string) => (host.startsWith('inside') ? ['10.0.0.1'] : [GATEWAY]);
@@ -380,7 +383,7 @@ except OSError as error:
       const address = /inet ([0-9.]+)/.exec(listener.text())?.[1];
       const prober = go(
         await on.shell(
-          `nc -w 2 ${address} 9000 && echo reached || echo alone; wget -q -O - http://${GATEWAY}:${port}/ && echo`,
+          `nc -w 2 ${address} 9000 2>/dev/null && echo reached || echo alone; wget -q -O - http://${GATEWAY}:${port}/ && echo`,
         ),
         { permissions: { network: 'all' } },
       );

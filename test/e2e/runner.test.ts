@@ -238,6 +238,29 @@ describe.skipIf(reason)(`a real daemon${reason ? ` [skipped: ${reason}]` : ''}`,
     });
   });
 
+  test('what was left when run and reaper were killed together goes with the next run', async () => {
+    const image = await on.shell('echo up; exec sleep 600');
+    const run = on.run(image);
+    await new Promise((resolve) => run.stdout.once('data', resolve));
+    const reapers: number[] = [];
+    for (const pid of await readdir('/proc')) {
+      const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+      if (words.includes(join(on.state, 'run', 'reaper.sock'))) reapers.push(Number(pid));
+    }
+    expect(reapers).toHaveLength(1);
+    // Stopped first, so that neither sees the other go.
+    process.kill(reapers[0] ?? 0, 'SIGSTOP');
+    run.kill('SIGKILL');
+    await new Promise((resolve) => run.once('exit', resolve));
+    process.kill(reapers[0] ?? 0, 'SIGKILL');
+    await sleep(1_000);
+    expect((await leftovers(on)).containers).toHaveLength(1);
+    const next = on.run(await on.shell('cat'));
+    next.stdin.end();
+    expect((await ended(next)).code).toBe(0);
+    await until(async () => (await leftovers(on)).containers.length === 0, 5_000);
+  });
+
   test('200 starts leave nothing behind', async () => {
     const image = await on.shell('cat');
     const networks = async () => {
