@@ -54,9 +54,8 @@ export async function writeOutput(output: Output, options: OutputOptions): Promi
 }
 
 async function toLayout(folder: string, { built, store }: OutputOptions): Promise<string> {
-  await copy(store, await openLayout(folder), descriptor(built.index), {
-    tags: [immutableTag(built.lock), built.lock.name],
-  });
+  // One name: to scanners, which are given just the folder, two names are two images.
+  await copy(store, await openLayout(folder), descriptor(built.index), { tags: [built.lock.name] });
   return `oci:${folder}:${built.lock.name}`;
 }
 

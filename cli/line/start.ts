@@ -1,11 +1,28 @@
 import { homedir } from 'node:os';
-import { hostPlatform, looksLikeSource, type Platform, parseSource } from '../../builders/index.ts';
+import { type Built, hostPlatform, looksLikeSource, type Platform, parseSource } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
-import { dockerRuntime, type Limits, type Permissions, reaper, type SessionOptions } from '../../runner/index.ts';
-import { assess, type Evidence, keySigner, PREDICATES, readServer, signImage } from '../../trust/index.ts';
-import { buildLock } from './build.ts';
+import {
+  dockerRuntime,
+  type Limits,
+  NO_PERMISSIONS,
+  type Permissions,
+  reaper,
+  type SessionOptions,
+} from '../../runner/index.ts';
+import {
+  assess,
+  attest,
+  type Evidence,
+  keySigner,
+  PREDICATES,
+  readServer,
+  type Signer,
+  signImage,
+} from '../../trust/index.ts';
+import { serverPredicate } from './attest.ts';
+import { buildLock, descriptor } from './build.ts';
 import { readLockFolder, writeOutputs } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { findImage, type RegistryOptions } from './image.ts';
@@ -80,7 +97,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
     const key = await machineKey(home, (path) =>
       say(`made a key for this machine, ${path}: what it signs counts here only`),
     );
-    await signImage(store, await store.resolve(built.index.digest), keySigner(key));
+    await vouch(store, built, keySigner(key));
     await writeOutputs(folder, built.lock);
     return store.resolve(built.index.digest);
   });
@@ -88,7 +105,16 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
   return { store, image, server };
 }
 
-/** An image without any signature is one whose first use was interrupted: it is built from its lock again before it is signed. Any other refusal stands. */
+/** Signs what was just built here, and says which server it is: what is asked for by source must be signed as that source. */
+async function vouch(store: LayoutStore, built: Built, signer: Signer): Promise<void> {
+  const now = new Date();
+  const server = serverPredicate(built.lock, { permissions: NO_PERMISSIONS, offer: undefined });
+  const documents = [...built.images.map(({ manifest }) => manifest), built.index];
+  for (const document of documents) await attest(store, descriptor(document), PREDICATES.server, server, signer, now);
+  await signImage(store, descriptor(built.index), signer, now);
+}
+
+/** An image without a signature is one whose first use was interrupted: it is built from its lock again before it is signed. Any other refusal stands. */
 async function signed(
   store: LayoutStore,
   image: Descriptor,
@@ -99,7 +125,7 @@ async function signed(
     await check(store, image, target, options);
     return true;
   } catch (error) {
-    if (isFault(error, 'unsigned') || isFault(error, 'key-missing')) return false;
+    if (['unsigned', 'attestation-missing', 'key-missing'].some((code) => isFault(error, code))) return false;
     throw error;
   }
 }
