@@ -32,7 +32,7 @@ export function count(modules: readonly TestModule[], unhandled: number): Count 
       if (result.state === 'passed') passed += 1;
       else if (result.state === 'skipped') {
         skipped += 1;
-        const reason = result.note ?? reasonInName(test.fullName) ?? 'no reason given';
+        const reason = result.note ?? reasonInName(test.fullName) ?? `no reason given: ${test.fullName}`;
         reasons[reason] = (reasons[reason] ?? 0) + 1;
       } else failed += 1;
     }
