@@ -10,7 +10,10 @@ import { artifactCache } from '../../builders/cache.ts';
 import {
   type BaseLock,
   bakeBase,
+  bakeSystem,
   fetchDeb,
+  imagesFolders,
+  lockSystem,
   readBaseLock,
   readRecipe,
   updateBase,
@@ -53,14 +56,20 @@ describe.skipIf(reason !== undefined)(`bases from the real mirror${reason ? ` [s
     yield* artifact.kind === 'npm' ? npm.fetch(artifact, options()) : fetchDeb(artifact, { environment });
   }
 
-  function bake(layer: LayerLock, platform: Platform) {
+  function bake(layer: LayerLock, platform: Platform, below: readonly LayerLock[] = []) {
     const { open } = artifactCache(join(folder, 'cache'), fetch);
+    if (layer.name === 'system') return bakeSystem(layer, platform, open, below);
     return layer.transform === 'debian/1' ? bakeBase(layer, platform, open) : npm.bake(layer, platform, open);
   }
 
-  async function unpack(layer: LayerLock, platform: Platform, root: string): Promise<Layer> {
+  async function unpack(
+    layer: LayerLock,
+    platform: Platform,
+    root: string,
+    below: readonly LayerLock[] = [],
+  ): Promise<Layer> {
     await mkdir(root, { recursive: true });
-    const written = writeLayer(bake(layer, platform));
+    const written = writeLayer(bake(layer, platform, below));
     const tar = spawn('tar', ['-xpzf', '-', '-C', root, '--numeric-owner'], { stdio: ['pipe', 'inherit', 'inherit'] });
     const exit = once(tar, 'exit');
     await pipeline(Readable.from(written.blob), tar.stdin);
@@ -76,6 +85,14 @@ describe.skipIf(reason !== undefined)(`bases from the real mirror${reason ? ` [s
       encoding: 'utf8',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', HOME: '/home/nonroot' },
     });
+  }
+
+  /** The libraries that a loader's cache lists. */
+  function ldconfig(root: string, cache: string): readonly (string | undefined)[] {
+    const { stdout } = spawnSync(join(root, 'usr/sbin/ldconfig'), ['-p', '-C', join(root, cache)], {
+      encoding: 'utf8',
+    });
+    return [...stdout.matchAll(/^\t(\S+) \(/gm)].map((match) => match[1]).sort();
   }
 
   function layersOf(name: string, platform: Platform): readonly LayerLock[] {
@@ -145,16 +162,10 @@ describe.skipIf(reason !== undefined)(`bases from the real mirror${reason ? ` [s
 
   test('ldconfig finds the same libraries by itself', () => {
     const root = join(folder, 'python313/linux/amd64');
-    const listed = (output: string) => [...output.matchAll(/^\t(\S+) \(/gm)].map((match) => match[1]).sort();
-    const ours = spawnSync(join(root, 'usr/sbin/ldconfig'), ['-p', '-C', join(root, 'etc/ld.so.cache')], {
-      encoding: 'utf8',
-    });
     spawnSync(join(root, 'usr/sbin/ldconfig'), ['-r', root, '-C', '/tmp/reference', '-X']);
-    const reference = spawnSync(join(root, 'usr/sbin/ldconfig'), ['-p', '-C', join(root, 'tmp/reference')], {
-      encoding: 'utf8',
-    });
-    expect(listed(ours.stdout)).toEqual(listed(reference.stdout));
-    expect(listed(ours.stdout)).toContain('libssl.so.3');
+    const ours = ldconfig(root, '/etc/ld.so.cache');
+    expect(ours).toEqual(ldconfig(root, '/tmp/reference'));
+    expect(ours).toContain('libssl.so.3');
   });
 
   test('files have the checksums that scanners read', () => {
@@ -197,6 +208,28 @@ describe.skipIf(reason !== undefined)(`bases from the real mirror${reason ? ` [s
       sha: 'sha3_256',
     });
     expect(JSON.parse(stdout).cas).toBeGreaterThan(100);
+  });
+
+  test('what is added to a base finds its libraries, and ldconfig finds the same', async () => {
+    const platform: Platform = process.arch === 'arm64' ? 'linux/arm64' : 'linux/amd64';
+    const root = join(folder, 'with-git');
+    const images = await imagesFolders(environment);
+    const [base] = (await readBaseLock('python313', images)).platforms[platform]!.layers;
+    const names = ['git', 'libmagic1t64'];
+    const layers = await lockSystem(names, [platform], { base: 'python313', now: new Date(), environment, images });
+    await unpack(base!, platform, root);
+    await unpack(layers[platform]!, platform, root, [base!]);
+    const ours = ldconfig(root, '/etc/ld.so.cache');
+    spawnSync(join(root, 'usr/sbin/ldconfig'), ['-r', root, '-C', '/tmp/reference', '-X']);
+    expect(ours).toEqual(ldconfig(root, '/tmp/reference'));
+    expect(ours).toEqual(expect.arrayContaining(['libcurl-gnutls.so.4', 'libssl.so.3', 'libmagic.so.1']));
+    const find = "import ctypes.util; print(ctypes.util.find_library('magic'))";
+    expect(run(root, '/usr/bin/python3', '-c', find)).toMatchObject({ status: 0, stdout: 'libmagic.so.1\n' });
+    expect(run(root, '/usr/bin/git', '--version').stdout).toMatch(/^git version 2\./);
+    // Without an address it says how it is used: every library it is linked to was found.
+    expect(run(root, '/usr/lib/git-core/git-remote-https').stderr).toContain('usage: git remote-curl');
+    const sums = 'cat var/lib/dpkg/status.d/*.md5sums | md5sum --check --quiet --strict';
+    expect(spawnSync('sh', ['-c', sums], { cwd: root, encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' });
   });
 
   test.runIf(process.arch === 'x64')('Node runs on its base', async () => {

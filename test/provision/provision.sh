@@ -175,6 +175,8 @@ if [ "$what" = test ]; then
   go_tool timestamp-server github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server "$timestamp_authority_version"
   # Rekor v2 with its log in a folder.
   go_tool posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix "$rekor_tiles_version"
+  # Last, as it takes longest.
+  go_tool syft github.com/anchore/syft/cmd/syft "$syft_version"
 fi
 
 mv "$missing" "$cache/missing"

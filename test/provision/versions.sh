@@ -6,5 +6,6 @@ uv_version=0.13.9
 inspector_version=2.12.0
 fulcio_version=v1.8.8
 timestamp_authority_version=v2.1.5
+syft_version=v1.50.0
 # Later ones name a dependency by a path that `go install` refuses.
 rekor_tiles_version=v2.3.0
