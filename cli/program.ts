@@ -69,7 +69,7 @@ function explain(error: unknown): { fault: McpBuildError; stack: string | undefi
       stack,
     };
   }
-  if (system?.code === 'EACCES' || system?.code === 'EROFS' || system?.code === 'EPERM') {
+  if (system?.code === 'EACCES' || system?.code === 'EROFS' || system?.code === 'EPERM' || system?.code === 'ENOTDIR') {
     return {
       fault: new McpBuildError({
         code: 'not-writable',
