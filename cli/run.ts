@@ -5,6 +5,8 @@ import {
   CONFIG_FILE,
   LIMITS,
   type Limits,
+  type Log,
+  openLog,
   type Permissions,
   parseLimits,
   parseNetwork,
@@ -18,7 +20,7 @@ import {
 } from '../runner/index.ts';
 import { type Environment, homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
-import { environmentValues, sessionOptions, verifiedImage } from './line/start.ts';
+import { environmentValues, logFolder, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples, repeated, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
@@ -133,10 +135,16 @@ async function run(target: string, args: readonly string[], options: Options): P
     say: out.note,
   });
   const learned = new Set<string>();
+  let log: Promise<Log | undefined> = Promise.resolve(undefined);
   const { exitCode } = await runContainer({
     ...session,
     ...(options.config ? { files: [{ target: CONFIG_FILE, content: await configFile(options.config) }] } : {}),
     ...(options.learn ? { learn: true } : {}),
+    onStarted: (container) => {
+      // A log is no reason not to run.
+      log = openLog(logFolder(home), container).catch(() => undefined);
+    },
+    log: (bytes) => void log.then((open) => open?.write(bytes)),
     onDecision: ({ host, port, allowed, reason }) => {
       if (options.learn) learned.add(`${host}:${port}`);
       else if (!allowed) out.note(`refused ${host}:${port} (${reason}); --allow-net ${host}:${port} would allow it`);

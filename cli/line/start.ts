@@ -1,4 +1,5 @@
 import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { type Built, hostPlatform, looksLikeSource, type Platform, parseSource } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
@@ -6,8 +7,11 @@ import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from 
 import {
   dockerRuntime,
   type Limits,
+  type Machine,
   NO_PERMISSIONS,
   type Permissions,
+  type Reaper,
+  type Runtime,
   reaper,
   type SessionOptions,
 } from '../../runner/index.ts';
@@ -190,26 +194,43 @@ export interface SessionInput {
 export async function sessionOptions(input: SessionInput): Promise<SessionOptions> {
   const { verified, home, environment, say } = input;
   return {
-    runtime: await dockerRuntime(environment),
+    runtime: await runtimeOf(environment),
     store: verified.store,
     image: verified.image,
     server: verified.server,
     permissions: input.permissions,
     args: input.args,
     environment: input.values,
-    reaper: reaper({ folder: home.run, onTrouble: say }),
-    machine: {
-      home: homedir(),
-      state: home.root,
-      run: home.run,
-      environment,
-      uid: process.getuid?.(),
-      gid: process.getgid?.(),
-    },
+    reaper: reaperOf(home, say),
+    machine: machineOf(home, environment),
     say,
     ...(input.limits ? { limits: input.limits } : {}),
     ...(input.signal ? { signal: input.signal } : {}),
   };
+}
+
+export function runtimeOf(environment: Environment): Promise<Runtime> {
+  return dockerRuntime(environment);
+}
+
+export function reaperOf(home: Home, say: (line: string) => void): Reaper {
+  return reaper({ folder: home.run, onTrouble: say });
+}
+
+export function machineOf(home: Home, environment: Environment): Machine {
+  return {
+    home: homedir(),
+    state: home.root,
+    run: home.run,
+    environment,
+    uid: process.getuid?.(),
+    gid: process.getgid?.(),
+  };
+}
+
+/** Where the stderr of each run is kept. */
+export function logFolder(home: Home): string {
+  return join(home.run, 'logs');
 }
 
 /** Reads `--env NAME`, which takes the value from the caller's environment, and `--env NAME=value`. @throws McpBuildError `environment-missing` */
