@@ -1,5 +1,15 @@
 import { Command } from 'commander';
-import { dockerRuntime, findServers, listServers, measureServer, readLog, stopServer } from '../runner/index.ts';
+import {
+  dockerRuntime,
+  findServers,
+  listServers,
+  type Measured,
+  measureServer,
+  type RunningServer,
+  type Runtime,
+  readLog,
+  stopServer,
+} from '../runner/index.ts';
 import { homeOf } from './line/home.ts';
 import { logFolder } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
@@ -17,9 +27,7 @@ export function psCommand(): Command {
       const servers = await Promise.all(
         (await listServers(runtime)).map(async (server) => ({
           ...server,
-          ...(options.stats && server.state === 'running'
-            ? { usage: await measureServer(runtime, server.container) }
-            : {}),
+          ...(options.stats ? { usage: await usageOf(runtime, server) } : {}),
         })),
       );
       const rows = servers.map(({ container, server, version, digest, state, created, usage }) => [
@@ -33,6 +41,11 @@ export function psCommand(): Command {
       ]);
       await terminal(options).result({ servers }, rows.length > 0 ? table(rows) : 'no server of yours is running');
     });
+}
+
+/** One that ends while it is measured uses nothing any more. */
+async function usageOf(runtime: Runtime, { container, state }: RunningServer): Promise<Measured | undefined> {
+  return state === 'running' ? measureServer(runtime, container).catch(() => undefined) : undefined;
 }
 
 export function stopCommand(): Command {
