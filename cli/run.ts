@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { looksLikeSource, parseSource } from '../builders/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import { readBounded } from '../files/index.ts';
 import {
@@ -20,7 +21,7 @@ import {
 } from '../runner/index.ts';
 import { type Environment, homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
-import { environmentValues, logFolder, sessionOptions, verifiedImage } from './line/start.ts';
+import { environmentValues, logFolder, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples, repeated, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
@@ -115,6 +116,9 @@ async function run(target: string, args: readonly string[], options: Options): P
     volumes: options.volume ?? [],
     environment: Object.keys(values),
   });
+  if (looksLikeSource(target)) parseSource(target);
+  // Minutes of locking and building would be for nothing.
+  await (await runtimeOf(environment)).facts();
   const verified = await verifiedImage(target, {
     home,
     environment,
