@@ -1,7 +1,9 @@
+import { readTarGz } from '../../builders/archive/index.ts';
 import {
   architectureOf,
   type Base,
   type BaseImage,
+  type Ecosystem,
   type ImageLayer,
   type Lock,
   type Platform,
@@ -48,6 +50,51 @@ export async function importBase(base: Base, store: LayoutStore, environment: En
   const from = await sourceOf(base, environment);
   const root = await from.resolve(base.digest);
   await copy(from, store, root);
+}
+
+/** Where the launchers of Python servers look for their interpreter; wheels are chosen for its version. */
+const PYTHON = 'usr/bin/python3.13';
+
+/**
+ * Brings a foreign base here and looks whether servers of this ecosystem can stand on it: it must have the platforms and, for Python, the
+ * interpreter. Node comes as a layer of our own.
+ * @throws McpBuildError `base-platform`, `base-interpreter`, `base-invalid`
+ */
+export async function checkBase(
+  base: Base,
+  ecosystem: Ecosystem,
+  platforms: readonly Platform[],
+  store: LayoutStore,
+  environment: Environment,
+): Promise<void> {
+  if (base.kind !== 'image') return;
+  await importBase(base, store, environment);
+  const root = await store.resolve(base.digest);
+  for (const platform of platforms) {
+    const manifest = await platformManifest(store, root, platform, base.reference);
+    if (ecosystem === 'npm' || (await holds(store, manifest, PYTHON))) continue;
+    throw new McpBuildError({
+      code: 'base-interpreter',
+      message: `Base ${base.reference} has no /${PYTHON} for ${platform}`,
+      input: base.reference,
+      fix: 'Use a base with Debian’s Python 3.13, or leave out --base.',
+    });
+  }
+}
+
+/** The topmost layer that says something of a path decides. */
+async function holds(store: LayoutStore, { layers }: ImageManifest, path: string): Promise<boolean> {
+  const [folder, name] = [path.slice(0, path.lastIndexOf('/') + 1), path.slice(path.lastIndexOf('/') + 1)];
+  for (const layer of layers.toReversed()) {
+    let found: boolean | undefined;
+    const members = readTarGz(store.read(layer), { name: `layer ${layer.digest}`, kind: 'system', repeats: 'given' });
+    for await (const member of members) {
+      if (member.path === path) found = true;
+      else if (member.path === `${folder}.wh.${name}` || member.path === `${folder}.wh..wh..opq`) found ??= false;
+    }
+    if (found !== undefined) return found;
+  }
+  return false;
 }
 
 /** The layers and variables of the lock's foreign base on one platform; undefined where the base is our own. @throws McpBuildError `base-platform`, `base-invalid` */

@@ -13,7 +13,9 @@ import { refreshNpm } from '../../builders/npm/index.ts';
 import { refreshPypi } from '../../builders/pypi/index.ts';
 import { sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
+import { openLayout } from '../../registry/index.ts';
 import { adapterOf } from './adapters.ts';
+import { checkBase } from './base.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 
@@ -50,6 +52,16 @@ export interface Locked extends LockFolder {
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  if (base.kind === 'image') {
+    options.progress?.(`reading base ${base.reference}`);
+    await checkBase(
+      base,
+      source.ecosystem,
+      options.platforms,
+      await openLayout(options.home.store),
+      options.environment,
+    );
+  }
   const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
@@ -69,7 +81,12 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
   const platforms: Lock['platforms'] = {};
   for (const platform of options.platforms) {
     const own = [system[platform], ...(resolution.layers[platform] ?? [])].filter((layer) => layer !== undefined);
-    platforms[platform] = { layers: [...(await baseLayers(base, platform, options.environment)), ...own] };
+    platforms[platform] = {
+      layers: [
+        ...(await baseLayers(base, base.kind === 'recipe' ? base.recipe : adapter.base, platform, options.environment)),
+        ...own,
+      ],
+    };
   }
   const lock: Lock = {
     lockVersion: 1,
@@ -119,16 +136,21 @@ async function systemLayers(
   });
 }
 
-async function baseLayers(base: Base, platform: Platform, environment: Environment): Promise<readonly LayerLock[]> {
-  if (base.kind === 'image') return [];
-  const { platforms } = await readBaseLock(base.recipe, await imagesFolders(environment));
+/** What stands under the server: our own base, or on a foreign one only the runtime, which no base has in the version wanted. */
+async function baseLayers(
+  base: Base,
+  recipe: string,
+  platform: Platform,
+  environment: Environment,
+): Promise<readonly LayerLock[]> {
+  const { platforms } = await readBaseLock(recipe, await imagesFolders(environment));
   const layers = platforms[platform]?.layers;
-  if (layers) return layers;
+  if (layers) return base.kind === 'recipe' ? layers : layers.filter(({ name }) => name === 'runtime');
   throw new McpBuildError({
     code: 'platform-not-locked',
-    message: `Base ${base.recipe} is not locked for ${platform}`,
+    message: `Base ${recipe} is not locked for ${platform}`,
     input: platform,
-    fix: `Run \`mcp-build base update ${base.recipe} --platform ${platform}\`.`,
+    fix: `Run \`mcp-build base update ${recipe} --platform ${platform}\`.`,
   });
 }
 
