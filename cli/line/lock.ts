@@ -52,6 +52,7 @@ export interface Locked extends LockFolder {
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  const system = await systemLayers(base, options);
   if (base.kind === 'image') {
     options.progress?.(`reading base ${base.reference}`);
     await checkBase(
@@ -62,7 +63,6 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
       options.environment,
     );
   }
-  const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
   const before = options.releaseAge > 0 ? new Date(clock.getTime() - options.releaseAge * 86_400_000) : undefined;
