@@ -226,7 +226,14 @@ describe('bakeBase', () => {
 
   test('has what only Python needs where Python is', async () => {
     const libc: DebSpec[] = [
-      { name: 'libc6', members: [{ path: './usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so' }] },
+      {
+        name: 'libc6',
+        members: [
+          { path: './usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so' },
+          { path: './usr/lib/python3.13/lib-dynload/_testcapi.cpython-313-x86_64-linux-gnu.so' },
+          { path: './usr/lib/python3.13/lib-dynload/mmap.cpython-313-x86_64-linux-gnu.so' },
+        ],
+      },
       {
         name: 'libc-bin',
         members: [
@@ -237,11 +244,11 @@ describe('bakeBase', () => {
       },
     ];
     const kept = async (specs: DebSpec[]) =>
-      [...(await bake(specs)).keys()].filter((path) => /gconv|bin\/|LC_/.test(path));
-    expect(await kept(libc)).toEqual(['usr/lib/locale/C.utf8/LC_CTYPE']);
+      [...(await bake(specs)).keys()].filter((path) => /gconv|dynload\/|bin\/|LC_/.test(path));
+    const both = 'usr/lib/python3.13/lib-dynload/mmap.cpython-313-x86_64-linux-gnu.so';
+    expect(await kept(libc)).toEqual([both, 'usr/lib/locale/C.utf8/LC_CTYPE']);
     expect(await kept([...libc, { name: 'python3.13-minimal', members: [] }])).toEqual([
-      'usr/lib/x86_64-linux-gnu/gconv',
-      'usr/lib/x86_64-linux-gnu/gconv/EUC-JP.so',
+      both,
       'usr/sbin/ldconfig',
       'usr/lib/locale/C.utf8/LC_CTYPE',
       'usr/bin/python3',
