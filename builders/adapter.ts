@@ -43,8 +43,11 @@ export interface Adapter {
   resolve(source: Source, platforms: readonly Platform[], options: ResolveOptions): Promise<Resolution>;
   /** Finds one locked file at the index the user has configured; the bytes are not checked yet. */
   fetch(artifact: Artifact, options: FetchOptions): AsyncIterable<Uint8Array>;
-  /** Pure but for `open`: the files of one layer, in order. */
-  bake(layer: LayerLock, platform: Platform, open: Open): AsyncIterable<Entry>;
+  /**
+   * Pure but for `open`: the files of one layer, in order. `below` are the layers under it, none by default: a server must not
+   * replace a file of its dependencies. @throws McpBuildError `file-conflict`
+   */
+  bake(layer: LayerLock, platform: Platform, open: Open, below?: readonly LayerLock[]): AsyncIterable<Entry>;
 }
 
 export type FetchOptions = Pick<ResolveOptions, 'cache' | 'workspace' | 'environment' | 'signal'>;

@@ -1,5 +1,6 @@
 import { type Digest, sha256 } from '../digest/index.ts';
-import { McpBuildError } from '../errors/index.ts';
+import { isFault, McpBuildError } from '../errors/index.ts';
+import { interpreterVersion, sourceLayer } from './bytecode/index.ts';
 import type { Entry } from './entry.ts';
 import { assemble, assembleIndex, type BaseImage, type Document, type Image, type ImageLayer } from './image.ts';
 import { COMPRESSOR, writeLayer } from './layer.ts';
@@ -45,10 +46,20 @@ export function layerKey(
   below: readonly LayerLock[],
   compressor: string = COMPRESSOR,
 ): Digest {
-  const isSystem = layer.transform.startsWith('debian-system/');
-  const where = isSystem || layer.transform.startsWith('debian/') ? platform : 'any';
-  const over = isSystem ? { over: below.filter(({ transform }) => transform.startsWith('debian/')).map(inputsOf) } : {};
-  return sha256(JSON.stringify({ ...inputsOf(layer), where, ...over, compressor }));
+  const isDebian = layer.transform.startsWith('debian-system/') || layer.transform.startsWith('debian/');
+  const where = isDebian ? platform : 'any';
+  return sha256(JSON.stringify({ ...inputsOf(layer), where, ...overOf(layer, below), compressor }));
+}
+
+/** What of the layers below shows in a layer's bytes, or decides whether it can be at all. */
+function overOf(layer: LayerLock, below: readonly LayerLock[]): Readonly<Record<string, unknown>> {
+  const base = below.find(({ transform }) => transform.startsWith('debian/'));
+  if (layer.transform.startsWith('debian-system/')) return { over: base ? [inputsOf(base)] : [] };
+  const source = sourceLayer(layer, below);
+  if (source) return { of: inputsOf(source), by: base && interpreterVersion(base) };
+  // Whether a server's files agree with those of its dependencies was checked for these dependencies.
+  const dependencies = layer.name === 'server' ? below.find(({ name }) => name === 'dependencies') : undefined;
+  return dependencies ? { beside: inputsOf(dependencies) } : {};
 }
 
 function inputsOf({ transform, files }: LayerLock) {
@@ -106,7 +117,15 @@ async function makeLayer(
   const { blob, layer: written } = writeLayer(outside.bake(layer, platform, below));
   // Rejected together with the blob's stream; without a handler it would count as unhandled first.
   written.catch(() => undefined);
-  const { digest, size } = await outside.ingest(blob);
+  let ingested: { digest: Digest; size: number };
+  try {
+    ingested = await outside.ingest(blob);
+  } catch (error) {
+    // What can't be made on this machine may have come here with an image that was pulled: the lock says which bytes it must be.
+    if (!isFault(error, 'bytecode-unavailable') || !layer.output || !(await outside.has(layer.output))) throw error;
+    return { output: layer.output, cached: true };
+  }
+  const { digest, size } = ingested;
   const { diffId } = await written;
   const output: LayerOutput = { diffId, digest, size };
   await outside.remember(key, output);

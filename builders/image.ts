@@ -49,6 +49,8 @@ const ENVIRONMENT: Readonly<Record<'npm' | 'pypi', Readonly<Record<string, strin
     PYTHONUNBUFFERED: '1',
     // The application tree is read-only.
     PYTHONDONTWRITEBYTECODE: '1',
+    // Else the folder of commands would be the first place that modules are looked for.
+    PYTHONSAFEPATH: '1',
   },
 };
 

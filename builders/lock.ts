@@ -55,7 +55,11 @@ const layerOutput = z.strictObject({
 });
 
 const layer = z.strictObject({
-  name: z.enum(['base', 'runtime', 'system', 'dependencies', 'server']),
+  name: z.enum([
+    ...(['base', 'runtime', 'system', 'dependencies', 'server'] as const),
+    /** Compiled from the layer of that name; what they are made from is all in that one and in the base. */
+    ...(['base-bytecode', 'dependencies-bytecode', 'server-bytecode'] as const),
+  ]),
   /** Which function makes its files, and the version of that function: `npm/1`. */
   transform: z.string().regex(/^[a-z-]+\/[0-9]+$/),
   files: z.array(artifact).readonly(),

@@ -15,7 +15,7 @@ import { parseBase } from './line/base.ts';
 import { checkLock } from './line/check.ts';
 import { lockFolderOf, readEditedFolder, readLockFolder, writeLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
-import { lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
+import { hasBytecode, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
 import { daysOption, examples, jsonOption, platformOption, usage } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -26,6 +26,7 @@ interface Options {
   readonly bin?: string;
   readonly base?: string;
   readonly system?: readonly string[];
+  readonly bytecode?: boolean;
   readonly refresh?: boolean;
   readonly check?: boolean;
   readonly json?: boolean;
@@ -59,6 +60,8 @@ export function lockCommand(): Command {
         usage(() => parsePackageName(value)),
       ]),
     )
+    .option('--bytecode', 'Python byte-code; on by default where this machine can compile it')
+    .option('--no-bytecode', 'no Python byte-code: a smaller image, whose server starts slower')
     .addOption(new Option('--refresh', 'follow the native lock files, which a bot has bumped').conflicts('check'))
     .option('--check', 'hold every file of a lock against what its index says today')
     .addOption(jsonOption())
@@ -91,6 +94,7 @@ async function lock(text: string, options: Options): Promise<void> {
   const bin = options.bin ?? kept?.lock.bin;
   const base = options.base === undefined ? kept?.lock.base : parseBase(options.base);
   const system = options.system ?? kept?.lock.system;
+  const bytecode = options.bytecode ?? (kept ? hasBytecode(kept.lock) : undefined);
   const {
     lock: made,
     files,
@@ -102,6 +106,7 @@ async function lock(text: string, options: Options): Promise<void> {
     ...(bin === undefined ? {} : { bin }),
     ...(base === undefined ? {} : { base }),
     ...(system === undefined ? {} : { system }),
+    ...(bytecode === undefined ? {} : { bytecode }),
     ...(kept ? { native: kept.files } : {}),
     previous: previous?.lock,
     home,

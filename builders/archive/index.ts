@@ -15,4 +15,4 @@ export { inMemory, type RandomAccess, type SpoolOptions, spool } from './spool.t
 export { readTar, type TarOptions } from './tar.ts';
 export { readTarGz } from './tar-gz.ts';
 export { unpackXz } from './xz.ts';
-export { readZip } from './zip.ts';
+export { listZip, readZip } from './zip.ts';

@@ -27,6 +27,35 @@ export async function* readZip(
   source: RandomAccess,
   options: ReadOptions,
 ): AsyncGenerator<FileMember | DirectoryMember> {
+  for await (const { type, path, mode, size, content } of located(source, options)) {
+    if (type === 'directory') yield { type, path, mode };
+    else yield { type, path, mode, size, content: await content() };
+  }
+}
+
+/**
+ * The paths of a zip's files, with every check that `readZip` makes before it unpacks. Only what is `wanted` is unpacked.
+ * @throws McpBuildError `archive-unsafe`, `archive-invalid`
+ */
+export async function* listZip(
+  source: RandomAccess,
+  options: ReadOptions,
+  wanted: (path: string) => boolean,
+): AsyncGenerator<{ readonly path: string; readonly content: FileMember['content'] | undefined }> {
+  for await (const { type, path, content } of located(source, options)) {
+    if (type === 'file') yield { path, content: wanted(path) ? await content() : undefined };
+  }
+}
+
+interface Located {
+  readonly type: 'file' | 'directory';
+  readonly path: string;
+  readonly mode: number;
+  readonly size: number;
+  content(): Promise<FileMember['content']>;
+}
+
+async function* located(source: RandomAccess, options: ReadOptions): AsyncGenerator<Located> {
   const subject = subjectOf(options);
   const { listed, offset: end } = await readDirectory(source, subject);
   checkSizes(listed, subject);
@@ -37,10 +66,9 @@ export async function* readZip(
     const start = starts[index] as number;
     const path = pathOf(member.name, subject);
     const type = typeOf(member, path, subject);
-    const mode = member.unixMode & 0o7777;
     if (!placeMember(tree, path, type, subject)) continue;
-    if (type === 'directory') yield { type, path, mode };
-    else yield { type, path, mode, size: member.size, content: await contentOf(window, member, start, subject) };
+    const content = () => contentOf(window, member, start, subject);
+    yield { type, path, mode: member.unixMode & 0o7777, size: member.size, content };
   }
 }
 

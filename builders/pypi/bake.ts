@@ -4,6 +4,7 @@ import { McpBuildError } from '../../errors/index.ts';
 import { type FileMember, readZip, spool } from '../archive/index.ts';
 import type { Entry } from '../entry.ts';
 import type { LayerLock, Open, WheelArtifact } from '../lock.ts';
+import { withoutConflicts } from './beside.ts';
 import { readScripts } from './entrypoint.ts';
 import { wheelInvalid } from './faults.ts';
 import { type Place, placeOf, recordPath, SCRIPTS, SITE } from './layout.ts';
@@ -29,10 +30,16 @@ interface Laid {
 
 /**
  * Installs wheels by the binary distribution format, each in its archive's order, then its launchers, INSTALLER and RECORD. Executes
- * nothing. A wheel is checked against its RECORD while it passes through, so a wrong one is refused when its last file has been given out.
+ * nothing. The layers below are for a server, which must not replace a file of its dependencies. A wheel is checked against its RECORD while it passes through, so a wrong one is refused when its last file has been given out.
  * @throws McpBuildError `wheel-invalid`, `record-mismatch`, `manifest-mismatch`, `file-conflict`, `archive-unsafe`, `archive-invalid`, `integrity`
  */
-export async function* bake(layer: LayerLock, open: Open): AsyncGenerator<Entry> {
+export async function* bake(layer: LayerLock, open: Open, below: readonly LayerLock[] = []): AsyncGenerator<Entry> {
+  const dependencies = below.find(({ name, transform }) => name === 'dependencies' && transform === TRANSFORM);
+  if (layer.name !== 'server' || !dependencies) yield* installAll(layer, open);
+  else yield* withoutConflicts(installAll(layer, open), dependencies, open, () => installAll(dependencies, open));
+}
+
+async function* installAll(layer: LayerLock, open: Open): AsyncGenerator<Entry> {
   const laid = new Map<string, Laid>();
   const folders = new Map<string, string>();
   for (const file of layer.files) {

@@ -17,7 +17,7 @@ export const pypi = {
   async *fetch(artifact: WheelArtifact, options) {
     yield* (await import('./fetch.ts')).fetchWheel(artifact, options);
   },
-  bake: (layer, _platform, open) => bake(layer, open),
+  bake: (layer, _platform, open, below?: readonly LayerLock[]) => bake(layer, open, below),
 } as const satisfies Adapter;
 
 /** The native lock files again, after something else updated them. See resolve.ts. */

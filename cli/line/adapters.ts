@@ -9,6 +9,7 @@ import type {
   Platform,
 } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
+import type { PythonCompiler } from './bytecode.ts';
 
 // Loaded when needed: a run from a lock must not pay for a resolver.
 
@@ -32,20 +33,24 @@ export async function* fetchArtifact(artifact: Artifact, options: FetchOptions):
   }
 }
 
-/** The files of one layer, by its transform. @param below the layers under it @throws McpBuildError `transform-unknown` */
+/** The files of one layer, by its transform. @param below the layers under it @param python for layers of byte-code @throws McpBuildError `transform-unknown` */
 export async function* bake(
   layer: LayerLock,
   platform: Platform,
   open: Open,
   below: readonly LayerLock[],
+  python: Pick<PythonCompiler, 'bake'>,
 ): AsyncGenerator<Entry> {
   switch (layer.transform) {
     case 'npm/1':
     case 'node-runtime/1':
-      yield* (await adapterOf('npm')).bake(layer, platform, open);
+      yield* (await adapterOf('npm')).bake(layer, platform, open, below);
       return;
     case 'pypi/1':
-      yield* (await adapterOf('pypi')).bake(layer, platform, open);
+      yield* (await adapterOf('pypi')).bake(layer, platform, open, below);
+      return;
+    case 'python-bytecode/1':
+      yield* python.bake(layer, platform, below);
       return;
     case 'debian/1':
       yield* (await import('../../builders/debian/index.ts')).bakeBase(layer, platform, open);

@@ -19,6 +19,7 @@ import { writeAtomic } from '../../files/index.ts';
 import type { LayoutStore } from '../../registry/index.ts';
 import { bake, fetchArtifact } from './adapters.ts';
 import { foreignBase } from './base.ts';
+import { pythonCompiler } from './bytecode.ts';
 import type { Environment, Home } from './home.ts';
 
 export interface BuildOptions {
@@ -62,12 +63,17 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
         })
       : [],
   );
+  const python = pythonCompiler(lock, {
+    open: cache.open,
+    cache: home.cache,
+    environment: options.environment,
+  });
   const built = await build(lock, options.platforms, {
     bake: (layer, platform, below) => {
       // Downloads run ahead while the first files are already being compressed; whoever opens one waits for just that one.
       const base = layer.name === 'system' ? below.flatMap(({ name, files }) => (name === 'base' ? files : [])) : [];
       cache.fill([...base, ...layer.files]).catch(() => undefined);
-      return bake(layer, platform, cache.open, below);
+      return bake(layer, platform, cache.open, below, python);
     },
     ingest: (bytes) => store.ingest(bytes, LAYER),
     has: (blob) => store.has({ mediaType: LAYER, ...blob }),
@@ -80,7 +86,7 @@ export async function buildLock(lock: Lock, options: BuildOptions): Promise<Buil
     },
     base: (platform) => foreignBase(lock, platform, store, options.environment),
     ...(options.progress ? { progress: options.progress } : {}),
-  });
+  }).finally(() => python.close());
   if (options.locked) {
     const differences = outputDifferences(lock, built.lock);
     if (differences.length > 0) throw outputDiffers(lock, differences);
@@ -119,7 +125,7 @@ export function descriptor({ mediaType, digest, size }: Document) {
 }
 
 function isServers(layer: LayerLock): boolean {
-  return layer.name !== 'base' && layer.name !== 'runtime';
+  return !['base', 'base-bytecode', 'runtime'].includes(layer.name);
 }
 
 function fetchOptions({ home, environment, workspace }: BuildOptions) {

@@ -1,3 +1,4 @@
+import { BYTECODE_TRANSFORM, bytecodeLayer } from '../../builders/bytecode/index.ts';
 import { imagesFolders, lockSystem, readBaseLock } from '../../builders/debian/index.ts';
 import {
   type Base,
@@ -16,6 +17,7 @@ import { McpBuildError } from '../../errors/index.ts';
 import { openLayout } from '../../registry/index.ts';
 import { adapterOf } from './adapters.ts';
 import { checkBase } from './base.ts';
+import { compilingPlatform } from './bytecode.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 
@@ -34,6 +36,8 @@ export interface LockOptions {
   readonly base?: Base;
   /** Debian packages to add to the base. */
   readonly system?: readonly string[];
+  /** Python byte-code; by default where this machine can compile it. */
+  readonly bytecode?: boolean;
   /** The lock that is made anew: what stays the same in it keeps its dates. */
   readonly previous?: Lock | undefined;
   readonly home: Home;
@@ -52,7 +56,6 @@ export interface Locked extends LockFolder {
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
-  const system = await systemLayers(base, options);
   if (base.kind === 'image') {
     options.progress?.(`reading base ${base.reference}`);
     await checkBase(
@@ -63,6 +66,8 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
       options.environment,
     );
   }
+  const bytecode = wantsBytecode(source, base, options);
+  const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
   const before = options.releaseAge > 0 ? new Date(clock.getTime() - options.releaseAge * 86_400_000) : undefined;
@@ -81,12 +86,11 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
   const platforms: Lock['platforms'] = {};
   for (const platform of options.platforms) {
     const own = [system[platform], ...(resolution.layers[platform] ?? [])].filter((layer) => layer !== undefined);
-    platforms[platform] = {
-      layers: [
-        ...(await baseLayers(base, base.kind === 'recipe' ? base.recipe : adapter.base, platform, options.environment)),
-        ...own,
-      ],
-    };
+    const layers = [
+      ...(await baseLayers(base, base.kind === 'recipe' ? base.recipe : adapter.base, platform, options.environment)),
+      ...own,
+    ];
+    platforms[platform] = { layers: bytecode ? withBytecode(layers) : layers };
   }
   const lock: Lock = {
     lockVersion: 1,
@@ -103,6 +107,41 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
     platforms,
   };
   return { lock, files: resolution.files, installScripts: resolution.installScripts };
+}
+
+/** @throws McpBuildError `bytecode-without-base` where it was asked for and can't be had */
+function wantsBytecode({ ecosystem }: Source, base: Base, { bytecode, progress }: LockOptions): boolean {
+  if (ecosystem === 'pypi' && base.kind === 'recipe') {
+    const wanted = bytecode ?? compilingPlatform() !== undefined;
+    if (!wanted) progress?.('no Python byte-code: servers will start slower');
+    return wanted;
+  }
+  if (bytecode !== true) return false;
+  throw new McpBuildError({
+    code: 'bytecode-without-base',
+    message:
+      ecosystem === 'pypi'
+        ? 'Byte-code is made with the interpreter of the built-in base, which --base replaces'
+        : 'Only servers from PyPI have byte-code',
+    input: ecosystem,
+    fix: 'Leave out --bytecode.',
+    exit: 2,
+  });
+}
+
+/** Each layer of sources with its byte-code right above it, so that an upgrade moves both or neither. */
+function withBytecode(layers: readonly LayerLock[]): readonly LayerLock[] {
+  return layers.flatMap((layer) => {
+    const { name } = layer;
+    return name === 'base' || name === 'dependencies' || name === 'server' ? [layer, bytecodeLayer(name)] : [layer];
+  });
+}
+
+/** Whether any of a lock's layers is byte-code. */
+export function hasBytecode({ platforms }: Lock): boolean {
+  return Object.values(platforms).some(({ layers }) =>
+    layers.some(({ transform }) => transform === BYTECODE_TRANSFORM),
+  );
 }
 
 function refreshOf(ecosystem: Source['ecosystem']): typeof refreshNpm {

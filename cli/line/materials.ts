@@ -34,9 +34,11 @@ export async function materialsOf(
   const describe = await describer(lock, files, open);
   const seen = new Set<string>();
   for (const platform of platforms) {
-    for (const layer of lock.platforms[platform]?.layers ?? []) {
-      for (const file of layer.files) {
-        const material = plainMaterial(file, layer.name);
+    for (const { name, files } of lock.platforms[platform]?.layers ?? []) {
+      // Byte-code has no files of its own: it is made from those of the other layers.
+      if (name === 'base-bytecode' || name === 'dependencies-bytecode' || name === 'server-bytecode') continue;
+      for (const file of files) {
+        const material = plainMaterial(file, name);
         if (seen.has(nameOf(material))) continue;
         seen.add(nameOf(material));
         found.push({ ...material, ...(await describe(file, platform)) });
