@@ -1,23 +1,32 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Digest, sha256 } from '../digest/index.ts';
 
-/** The version of this mcp-build, from the package.json above the checkout's or the published package's `cli/`. */
-export function version(): string {
-  for (const place of ['../package.json', '../../package.json']) {
-    const url = new URL(place, import.meta.url);
-    if (existsSync(url)) return (JSON.parse(readFileSync(url, 'utf8')) as { version: string }).version;
-  }
-  return '0.0.0';
+interface Package {
+  readonly version: string;
+  /** In the published package, where the sources aren't: what `builderDigest` gave when it was built. */
+  readonly builder?: Digest;
 }
 
-/** Names the code that makes images: the SHA-256 over the digests of every file of `builders/`, sorted by path. */
+/** The package.json above `cli/`: the checkout's, or the one that the build puts beside the published code. */
+function own(): Package {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as Package;
+}
+
+/** The version of this mcp-build. */
+export function version(): string {
+  return own().version;
+}
+
+/** Names the code that makes images: the SHA-256 over the digests of every source file of `builders/`, sorted by path. */
 export async function builderDigest(): Promise<Digest> {
+  const known = own().builder;
+  if (known) return known;
   const folder = fileURLToPath(new URL('../builders/', import.meta.url));
   const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && /\.(?:ts|js)$/.test(entry.name) && !entry.name.endsWith('.d.ts'))
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
     .sort();
   const lines = await Promise.all(

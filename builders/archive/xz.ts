@@ -1,4 +1,3 @@
-import xz from 'xz-decompress';
 import { Feed } from './feed.ts';
 import { invalid, Meter, type ReadOptions, type Subject, subjectOf, unsafe } from './limits.ts';
 
@@ -48,6 +47,8 @@ export async function* unpackXz(
  * @throws McpBuildError `archive-invalid`, `archive-unsafe`; whatever the feed throws
  */
 export async function* unxz(feed: Feed, subject: Subject, meter: Meter): AsyncGenerator<Uint8Array> {
+  // Hundreds of kilobytes of WebAssembly, which only bases need.
+  const { default: xz } = await import('xz-decompress');
   const parts = xz.XzReadableStream as unknown as Parts;
   // Makes a new instance at each call; two callers that meet here may get the same, and then each has a context of its own in it.
   await parts._getModuleInstance();

@@ -4,19 +4,19 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Dockerd, testDocker } from '../e2e/dockerd.ts';
-import { type Contender, median, ratio, report, sideBySide } from './measure.ts';
+import { type Contender, median, published, ratio, report, sideBySide } from './measure.ts';
 
 /** A real server of some 190 packages. */
 const SOURCE = 'npm:firecrawl-mcp@3.26.0';
 const PACKAGE = 'firecrawl-mcp@3.26.0';
 const NAME = 'big';
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
-const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 
 let folder: string;
 let work: string;
 let docker: Dockerd | undefined;
-const mcp = (...args: string[]) => [process.execPath, MAIN, ...args];
+let main: string;
+const mcp = (...args: string[]) => [process.execPath, main, ...args];
 const environment = () => ({ ...process.env, MCP_BUILD_HOME: join(folder, 'home'), MCP_BUILD_PASSPHRASE: 'bench' });
 const run = (command: readonly string[], cwd = work) =>
   execFileSync(command[0]!, command.slice(1), {
@@ -28,6 +28,7 @@ const run = (command: readonly string[], cwd = work) =>
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mcp-build-bench-'));
+  main = published();
   work = join(folder, 'work');
   mkdirSync(work);
   run(mcp('lock', SOURCE, '--name', NAME, '--platform', 'linux/amd64', '--release-age', '0'));

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../e2e/harness/tree.ts';
 
 export interface Measured {
   /** Wall clock, in seconds. */
@@ -34,6 +36,12 @@ export async function sideBySide(
     }
   }
   return results;
+}
+
+/** The program as it is published, built now: what users run. */
+export function published(): string {
+  execFileSync(process.execPath, ['.ci/build.ts'], { cwd: root, stdio: 'inherit' });
+  return join(root, 'dist/cli/main.js');
 }
 
 /** The median over all rounds of `of`'s seconds divided by `by`'s. */

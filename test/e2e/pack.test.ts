@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { builderDigest } from '../../cli/version.ts';
 import { root } from './harness/tree.ts';
 
 const run = promisify(execFile);
@@ -49,6 +50,24 @@ describe('the packed and installed package', () => {
     expect(files.filter((file) => file.endsWith('.ts'))).toEqual([]);
     expect(files.some((file) => file.startsWith('dist/images/'))).toBe(true);
     expect(files.some((file) => file.startsWith('dist/test/'))).toBe(false);
+  });
+
+  test('holds each program that another one starts by its path', () => {
+    const programs = execFileSync('git', ['ls-files', '*-main.ts', ':!test'], { cwd: root, encoding: 'utf8' })
+      .split('\n')
+      .filter(Boolean);
+    expect(programs).toContain('runner/reaper-main.ts');
+    for (const file of programs) expect(files).toContain(`dist/${file.replace(/\.ts$/, '.js')}`);
+  });
+
+  test('names the same builder as the checkout it was made from', async () => {
+    const { builder } = JSON.parse(await readFile(join(root, 'dist/package.json'), 'utf8')) as { builder: string };
+    expect(builder).toBe(await builderDigest());
+  });
+
+  test('brings the licence of each package whose code it holds', async () => {
+    const licences = await readFile(join(root, 'dist/THIRD-PARTY-LICENSES'), 'utf8');
+    for (const name of ['commander', 'zod']) expect(licences).toMatch(RegExp(`^${name} \\d`, 'm'));
   });
 
   test('starts by its name', async () => {
