@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { DRIVER, mayBeInexact } from './driver.ts';
+import { CARE, careFor, DRIVER } from './driver.ts';
 import { failed, unavailable } from './faults.ts';
 import { type Interpreter, TAG } from './interpreter.ts';
 
@@ -23,18 +23,22 @@ const TIMEOUT = 60_000;
 /** In bytes, of the byte-code of one source. */
 const RESULT_LIMIT = 64 * 1024 * 1024;
 
-/** @param processes how many interpreters run beside each other; each is started when it is first needed */
+/**
+ * @param processes how many interpreters compile beside each other; one more only forks, which is fast as long as it has compiled nothing
+ * itself. Each is started when it is first needed.
+ */
 export function compilerOf(interpreter: Interpreter, processes: number, timeout: number = TIMEOUT): Compiler {
-  const workers = Array.from({ length: processes }, () => worker(interpreter, timeout));
+  const workers = Array.from({ length: processes + 1 }, () => worker(interpreter, timeout));
   const queues = workers.map(() => Promise.resolve<unknown>(undefined));
   const waiting = workers.map(() => 0);
   return {
     parallel: processes * 2,
     compile(path, source) {
+      const care = careFor(source);
       // The shortest queue: which process compiles a source doesn't show in the result.
-      const at = waiting.indexOf(Math.min(...waiting));
+      const at = care === CARE.none ? waiting.indexOf(Math.min(...waiting.slice(0, processes))) : processes;
       waiting[at]! += 1;
-      const result = queues[at]!.then(() => workers[at]!.compile(path, source)).finally(() => {
+      const result = queues[at]!.then(() => workers[at]!.compile(care, path, source)).finally(() => {
         waiting[at]! -= 1;
       });
       queues[at] = result.catch(() => undefined);
@@ -85,11 +89,11 @@ function worker(interpreter: Interpreter, timeout: number) {
   }
 
   return {
-    async compile(path: string, source: Uint8Array): Promise<Uint8Array | undefined> {
+    async compile(care: number, path: string, source: Uint8Array): Promise<Uint8Array | undefined> {
       const { child, answers } = running ?? (await start());
       const name = Buffer.from(`/${path}`);
       const head = Buffer.alloc(9);
-      head.writeUInt8(mayBeInexact(source) ? 1 : 0, 0);
+      head.writeUInt8(care, 0);
       head.writeUInt32BE(name.length, 1);
       head.writeUInt32BE(source.length, 5);
       const answer = await within(child, timeout, () => {

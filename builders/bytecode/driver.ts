@@ -1,15 +1,19 @@
+import { isAscii } from 'node:buffer';
+
 /**
- * What the base's interpreter is started with: it reads sources from a pipe and writes byte-code into another. It never imports, never
- * executes and never opens what it is given; a source is only parsed and compiled. What it is given was written by strangers, so it first
+ * What the base's interpreter is started with: it reads sources from a pipe and writes byte-code into another. It never imports and never
+ * executes what it is given; a source is only parsed and compiled. What it is given was written by strangers, so it first
  * gives up what a bug in the compiler could be used for: more memory, files of any size, core dumps.
  *
- * In: check (1 byte), length of the path (4, big-endian), length of the source (4), path, source. Out: length (4), byte-code; 0 for none.
+ * In: care (1 byte), length of the path (4, big-endian), length of the source (4), path, source. Out: length (4), byte-code; 0 for none.
  * First of all it writes the tag of its byte-code the same way.
  *
  * The byte-code is `py_compile`'s, unchecked-hash (PEP 552): no time stamp in it, and nothing to look up at start.
  *
- * Each source has a process to itself, forked from one that has compiled nothing: which strings are shared within byte-code depends on
- * which others the process has met, so what came before would show. Nor can one source then harm how another is compiled.
+ * Byte-code must not depend on what was compiled before. What is shared within it depends on the strings that modules of the process hold, and
+ * some sources have the compiler load modules: codecs, Unicode's tables, the classes of syntax trees. Those are compiled in a process of
+ * their own, forked from one that has loaded nothing since its start; all others leave no trace. What errors and warnings load is
+ * loaded at the start.
  */
 export const DRIVER = `
 import marshal, posix, resource, sys
@@ -75,27 +79,57 @@ def compiled(check, path, source):
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return b""
 
+for source in ("(", "'\\d'"):
+    compiled(0, "", source.encode())
 send(sys.implementation.cache_tag.encode())
 while head := read(9):
     path = read(int.from_bytes(head[1:5], "big"))
     source = read(int.from_bytes(head[5:9], "big"))
+    if head[0] == 0:
+        send(compiled(0, path.decode(), source))
+        continue
     child = posix.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
         try:
-            send(compiled(head[0], path.decode(), source))
+            send(compiled(head[0] == 2, path.decode(), source))
         finally:
             posix._exit(0 if sys.exception() is None else 1)
     if posix.waitpid(child, 0)[1] != 0:
         posix._exit(1)
 `;
 
+/** What a source asks of the driver. */
+export const CARE = {
+  /** Plain ASCII: nothing is loaded for it. */
+  none: 0,
+  /** A process of its own. */
+  alone: 1,
+  /** That, and a look at its constants. */
+  exact: 2,
+} as const;
+
+/** By its bytes alone, and rather too much care than too little; in time proportional to them, whoever wrote them. */
+export function careFor(source: Uint8Array): (typeof CARE)[keyof typeof CARE] {
+  const text = Buffer.from(source.buffer, source.byteOffset, source.length).toString('latin1');
+  if (mayBeInexact(text)) return CARE.exact;
+  // `\N{…}` loads Unicode's names, a declared coding (PEP 263) its codec.
+  const loads = !isAscii(source) || text.includes('\\N{') || /coding[:=]/.test(firstLines(text));
+  return loads ? CARE.alone : CARE.none;
+}
+
+/** The two lines that may declare a coding. */
+function firstLines(text: string): string {
+  const end = /\r\n?|\n/g;
+  return end.exec(text) && end.exec(text) ? text.slice(0, end.lastIndex) : text;
+}
+
 /**
  * Whether a source may hold a constant that processors could round differently: a power of something else than whole numbers, which is
  * the C library's `pow`, or a complex product, which one compiler fuses and another doesn't. Everything else that the compiler
  * computes is whole numbers and the four operations of IEEE 754. Says yes far too often; the driver then looks at the syntax tree.
  */
-export function mayBeInexact(source: Uint8Array): boolean {
-  const text = Buffer.from(source.buffer, source.byteOffset, source.length).toString('latin1');
-  return /\*\*(?:\s|\\\r?\n|#[^\n]*\n|[-+~(])*[0-9.]/.test(text) || /[0-9.][jJ]\b/.test(text);
+function mayBeInexact(text: string): boolean {
+  // A comment may stand before the number: not looked into, as a source of nothing but them would take quadratic time.
+  return /\*\*(?:[\s(+~-]|\\\r?\n)*[0-9.#]/.test(text) || /[0-9.][jJ]\b/.test(text);
 }

@@ -51,8 +51,8 @@ export function pythonCompiler(lock: Lock, options: PythonOptions): PythonCompil
   async function start(version: string, host: Platform): Promise<Compiler> {
     const layer = interpreterLayer(await hostBase(lock, version, host, options.environment));
     await mkdir(options.cache, { recursive: true });
-    folder ??= await mkdtemp(join(options.cache, 'python-'));
-    const root = await mkdtemp(join(folder, 'root-'));
+    folder ??= await mkdtemp(join(options.cache, `tmp-${process.pid}-`));
+    const root = await mkdtemp(join(folder, 'python-'));
     const { bakeBase } = await import('../../builders/debian/index.ts');
     const interpreter = await placeInterpreter(bakeBase(layer, host, options.open), host, root);
     return compilerOf(interpreter, Math.min(PROCESSES, availableParallelism()));

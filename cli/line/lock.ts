@@ -56,6 +56,7 @@ export interface Locked extends LockFolder {
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
+  const bytecode = wantsBytecode(source, base, options);
   if (base.kind === 'image') {
     options.progress?.(`reading base ${base.reference}`);
     await checkBase(
@@ -66,7 +67,6 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
       options.environment,
     );
   }
-  const bytecode = wantsBytecode(source, base, options);
   const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
