@@ -57,6 +57,8 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
   const bytecode = wantsBytecode(source, base, options);
+  // Before the base is read: what can't be locked is refused without asking anyone.
+  const system = await systemLayers(base, options);
   if (base.kind === 'image') {
     options.progress?.(`reading base ${base.reference}`);
     await checkBase(
@@ -67,7 +69,6 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
       options.environment,
     );
   }
-  const system = await systemLayers(base, options);
   const epoch = sourceDateEpoch(options.environment);
   const clock = epoch ?? options.now;
   const before = options.releaseAge > 0 ? new Date(clock.getTime() - options.releaseAge * 86_400_000) : undefined;
