@@ -6,6 +6,9 @@ interface Loadable {
 
 /** Every command, loaded only when it is asked for: a start from a lock pays for nothing but itself. */
 export const COMMANDS = {
+  add: { load: async () => (await import('./add.ts')).addCommand() },
+  remove: { load: async () => (await import('./remove.ts')).removeCommand() },
+  manifest: { load: async () => (await import('./manifest.ts')).manifestCommand() },
   lock: { load: async () => (await import('./lock.ts')).lockCommand() },
   build: { load: async () => (await import('./build.ts')).buildCommand() },
   base: { load: async () => (await import('./base.ts')).baseCommand() },

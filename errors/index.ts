@@ -35,3 +35,5 @@ export class McpBuildError extends Error {
 export function isFault(error: unknown, code?: string): error is McpBuildError {
   return error instanceof McpBuildError && (code === undefined || error.code === code);
 }
+
+export { nearest, nearestField } from './nearest.ts';

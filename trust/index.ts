@@ -29,12 +29,14 @@ export {
 } from './keys.ts';
 export {
   type Allowed,
+  DURATION,
   defaultPolicy,
   type Exception,
   keyPolicy,
   loadPolicy,
   matches,
   type Policy,
+  parseDuration,
   parsePolicy,
   policyJsonSchema,
   type ReadText,

@@ -16,6 +16,9 @@ const NATIVE: ReadonlySet<string> = new Set([
 /** In bytes. The largest known package-lock.json, of a thousand packages, has under one MB. */
 const LIMIT = 32 * 1024 * 1024;
 
+/** Every file that this program writes into a lock's folder. */
+export const LOCK_FILES: readonly string[] = [...NATIVE, IMAGE_LOCK, TOOLS, '.lock'];
+
 /** What `lockfiles/<name>/` holds. */
 export interface LockFolder {
   readonly lock: Lock;

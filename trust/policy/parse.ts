@@ -1,14 +1,13 @@
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import { McpBuildError } from '../../errors/index.ts';
+import { McpBuildError, nearest, nearestField } from '../../errors/index.ts';
 import { readBounded } from '../../files/index.ts';
 import { type PublicKey, parsePublicKey } from '../keys.ts';
 import { publicGoodRoot } from '../root.ts';
 import { parseTrustedRoot, type TrustedRoot } from '../sigstore.ts';
 import { PREDICATES, predicateType } from '../statement.ts';
 import { parseDuration } from './duration.ts';
-import { nearest, nearestField } from './nearest.ts';
-import { type PolicyText, policySchema } from './schema.ts';
+import { type PolicyText, policyJsonSchema, policySchema } from './schema.ts';
 import type { Allowed, Exception, Policy, Requirement, Rule, Trusted } from './types.ts';
 
 /** In bytes. */
@@ -76,7 +75,7 @@ function checked(value: unknown, name: string): PolicyText {
   const path = issue?.path.join('.') ?? '';
   if (issue?.code === 'unrecognized_keys') {
     const field = issue.keys[0] ?? '';
-    const known = nearestField(field, issue.path);
+    const known = nearestField(policyJsonSchema(), field, issue.path);
     throw invalid(
       name,
       `has the unknown field ${[path, field].filter(Boolean).join('.')}`,

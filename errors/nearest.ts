@@ -1,5 +1,3 @@
-import { policyJsonSchema } from './schema.ts';
-
 interface Node {
   readonly properties?: Readonly<Record<string, Node>>;
   readonly additionalProperties?: Node | boolean;
@@ -7,9 +5,9 @@ interface Node {
   readonly anyOf?: readonly Node[];
 }
 
-/** The field at `path` of the policy's schema, or the one of `known`, that `word` is most likely a slip of; undefined where none is near. */
-export function nearestField(word: string, path: readonly PropertyKey[]): string | undefined {
-  let nodes: readonly Node[] = [policyJsonSchema() as Node];
+/** The field at `path` of a JSON Schema that `word` is most likely a slip of; undefined where none is near. */
+export function nearestField(schema: object, word: string, path: readonly PropertyKey[]): string | undefined {
+  let nodes: readonly Node[] = [schema as Node];
   for (const step of path) nodes = nodes.flatMap((node) => below(node, String(step)));
   return nearest(
     word,
@@ -24,6 +22,7 @@ function below(node: Node, step: string): readonly Node[] {
   return [...found, ...found.flatMap((one) => one.anyOf ?? [])];
 }
 
+/** The one of `known` that `word` is most likely a slip of; undefined where none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const near = known
     .map((one) => ({ one, far: distance(word.toLowerCase(), one.toLowerCase()) }))
@@ -31,7 +30,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return near && near.far <= Math.max(2, near.one.length / 2) ? near.one : undefined;
 }
 
-/** Levenshtein's. Both words are a policy's; long ones are cut, for nothing long is a slip of a field. */
+/** Levenshtein's. Long words are cut, for nothing long is a slip of a field. */
 function distance(a: string, b: string): number {
   const [from, to] = [a.slice(0, 64), b.slice(0, 64)];
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
