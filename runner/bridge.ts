@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import type { Gate } from './gate.ts';
 import type { Attached } from './runtime.ts';
 
 /** The client's ends. stdout belongs to the protocol: nothing but the server's own bytes is ever written to it. */
@@ -18,6 +19,8 @@ export interface BridgeEvents {
   readonly onClientGone: () => void;
   /** What the server wrote to stderr, before it is passed on; what is returned is passed on instead. */
   readonly onStderr: (bytes: Uint8Array) => Uint8Array;
+  /** Decides what of stdout is passed on. Once it has refused, the server hears nothing more either. */
+  readonly gate?: Gate | undefined;
 }
 
 /** A client that never reads stderr must not stop the protocol: beyond this many bytes waiting, its lines are dropped. */
@@ -28,6 +31,7 @@ const STDERR_WAITING = 1024 * 1024;
  * @returns when the container has closed its output and everything has been handed to the client
  */
 export async function bridge(server: Attached, streams: Streams, events: BridgeEvents): Promise<void> {
+  const { gate } = events;
   const forget = forwardInput(server.input, streams.stdin, events);
   const stdout = outlet(streams.stdout, events.onClientGone);
   const stderr = lossy(streams.stderr);
@@ -37,9 +41,10 @@ export async function bridge(server: Attached, streams: Streams, events: BridgeE
         stderr.write(events.onStderr(bytes));
         continue;
       }
-      await stdout.write(bytes);
+      for (const part of gate ? gate.take(bytes) : [bytes]) await stdout.write(part);
       events.onOutput();
     }
+    for (const part of gate?.end() ?? []) await stdout.write(part);
   } finally {
     forget();
     stdout.release();
@@ -51,7 +56,7 @@ export async function bridge(server: Attached, streams: Streams, events: BridgeE
 function forwardInput(socket: Writable, stdin: Readable, events: BridgeEvents): () => void {
   let ended = false;
   const onData = (chunk: Uint8Array) => {
-    if (!socket.writable) return;
+    if (!socket.writable || events.gate?.refused) return;
     if (!socket.write(chunk)) stdin.pause();
   };
   const onDrain = () => stdin.resume();

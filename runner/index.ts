@@ -5,6 +5,7 @@ export { docker, dockerRuntime } from './docker.ts';
 export { type Check, diagnose } from './doctor.ts';
 export { type Decision, type Egress, type EgressOptions, serveEgress } from './egress.ts';
 export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
+export { type Gate, type GateOptions, HELD, offerGate } from './gate.ts';
 export { imageVariable, type RunImage, readImage } from './image.ts';
 export { type KeepEvent, type Keeper, type KeepOptions, keep, type Started, TIMING, type Timing } from './keep.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
@@ -15,6 +16,9 @@ export {
   GENERATIONS,
   type Generation,
   type Item,
+  itemise,
+  LIST_KEYS,
+  type ListKind,
   mergeOffers,
   OFFER_LIMITS,
   type Offer,
@@ -28,6 +32,17 @@ export {
   parseVolume,
   type Volume,
 } from './permissions.ts';
+export {
+  type Drift,
+  describeDrift,
+  instructionsDrift,
+  isBlocked,
+  listDrift,
+  offerDrift,
+  type Pins,
+  pinsOf,
+  toolsDrift,
+} from './pins.ts';
 export { CONFIG_FILE, type Private } from './private.ts';
 export { type Guard, type Reaper, type ReaperConfig, reaper } from './reaper.ts';
 export { type Redactor, redactor } from './redact.ts';

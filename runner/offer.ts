@@ -27,6 +27,15 @@ export interface Item {
   readonly definition: unknown;
 }
 
+/** The lists of an offer, and what an item of each is known by. */
+export const LIST_KEYS = {
+  tools: 'name',
+  prompts: 'name',
+  resources: 'uri',
+  resourceTemplates: 'uriTemplate',
+} as const;
+export type ListKind = keyof typeof LIST_KEYS;
+
 export interface OfferLimits {
   /** Longest message, in bytes. */
   readonly message: number;
@@ -65,7 +74,7 @@ export async function askOffer(
     } catch (cause) {
       throw refused(generation, transport.heard(), cause);
     }
-    return await collect(client, limits).catch((cause: unknown) => {
+    return await collect(client, transport.listed, limits).catch((cause: unknown) => {
       throw cause instanceof McpBuildError ? cause : failed(cause);
     });
   } finally {
@@ -73,59 +82,53 @@ export async function askOffer(
   }
 }
 
-async function collect(client: Client, limits: OfferLimits): Promise<Offer> {
+async function collect(client: Client, listed: Listed, limits: OfferLimits): Promise<Offer> {
   const can = client.getServerCapabilities() ?? {};
   const { timeout } = limits;
-  const tools = can.tools
-    ? await pages('tools', limits, async (cursor) => {
-        const page = await client.listTools(cursor, { timeout });
-        return { items: page.tools, cursor: page.nextCursor };
-      })
-    : [];
-  const prompts = can.prompts
-    ? await pages('prompts', limits, async (cursor) => {
-        const page = await client.listPrompts(cursor, { timeout });
-        return { items: page.prompts, cursor: page.nextCursor };
-      })
-    : [];
-  const resources = can.resources
-    ? await pages('resources', limits, async (cursor) => {
-        const page = await client.listResources(cursor, { timeout });
-        return { items: page.resources, cursor: page.nextCursor };
-      })
-    : [];
-  const templates = can.resources
-    ? await pages('resource templates', limits, async (cursor) => {
-        const page = await client.listResourceTemplates(cursor, { timeout });
-        return { items: page.resourceTemplates, cursor: page.nextCursor };
-      }).catch((error: unknown) => {
+  const lists: Record<ListKind, readonly unknown[]> = { tools: [], prompts: [], resources: [], resourceTemplates: [] };
+  // The SDK's own values lack the members that it doesn't know, and clients that know them would show them: what is signed is what was sent.
+  const list = async (kind: ListKind, next: (cursor: { cursor: string } | undefined) => Promise<Page>) => {
+    lists[kind] = await pages(kind, limits, async (cursor) => {
+      listed[kind] = [];
+      const { nextCursor } = await next(cursor);
+      return { items: listed[kind], cursor: nextCursor };
+    });
+  };
+  if (can.tools) await list('tools', (cursor) => client.listTools(cursor, { timeout }));
+  if (can.prompts) await list('prompts', (cursor) => client.listPrompts(cursor, { timeout }));
+  if (can.resources) await list('resources', (cursor) => client.listResources(cursor, { timeout }));
+  if (can.resources) {
+    await list('resourceTemplates', (cursor) => client.listResourceTemplates(cursor, { timeout })).catch(
+      (error: unknown) => {
         // Many servers with resources never heard of templates and answer "method not found".
-        if ((error as { code?: unknown }).code === -32601) return [];
-        throw error;
-      })
-    : [];
+        if ((error as { code?: unknown }).code !== -32601) throw error;
+      },
+    );
+  }
   const server = client.getServerVersion();
   return {
     server: { name: server?.name ?? '', version: server?.version ?? '' },
     protocols: [client.getNegotiatedProtocolVersion() ?? 'unknown'],
     instructions: client.getInstructions() ?? null,
-    tools: itemise(tools, 'name'),
-    prompts: itemise(prompts, 'name'),
-    resources: itemise(resources, 'uri'),
-    resourceTemplates: itemise(templates, 'uriTemplate'),
+    tools: itemise(lists.tools, LIST_KEYS.tools),
+    prompts: itemise(lists.prompts, LIST_KEYS.prompts),
+    resources: itemise(lists.resources, LIST_KEYS.resources),
+    resourceTemplates: itemise(lists.resourceTemplates, LIST_KEYS.resourceTemplates),
   };
 }
 
 interface Page {
-  readonly items: readonly unknown[];
-  readonly cursor: string | undefined;
+  readonly nextCursor?: string | undefined;
 }
+
+/** Items as they were sent, of the list that is being asked for. */
+type Listed = Record<ListKind, unknown[]>;
 
 /** A hostile server may page for ever, or give the same cursor again and again. */
 async function pages(
   what: string,
   limits: OfferLimits,
-  next: (cursor: { cursor: string } | undefined) => Promise<Page>,
+  next: (cursor: { cursor: string } | undefined) => Promise<{ items: readonly unknown[]; cursor: string | undefined }>,
 ): Promise<unknown[]> {
   const items: unknown[] = [];
   const seen = new Set<string>();
@@ -140,21 +143,39 @@ async function pages(
   }
 }
 
-function itemise(values: readonly unknown[], key: 'name' | 'uri' | 'uriTemplate'): Item[] {
+/** Each definition with its digest, in an order that doesn't depend on the server's. All of it counts: clients show, and act on, members that we never heard of. */
+export function itemise(values: readonly unknown[], key: 'name' | 'uri' | 'uriTemplate'): Item[] {
   return values
-    .map((value) => {
-      // `_meta` is the transport's, and may differ from call to call.
-      const { _meta: _ignored, ...definition } = value as Record<string, unknown>;
-      return { name: String(definition[key] ?? ''), digest: sha256(canonicalJson(definition)), definition };
+    .map((definition) => {
+      const name = (definition as Readonly<Record<string, unknown>> | null | undefined)?.[key];
+      return { name: String(name ?? ''), digest: sha256(canonicalJson(definition)), definition };
     })
     .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) || (a.digest < b.digest ? -1 : 1));
 }
 
-/** Both generations of one server as one offer: the older one's lists, and every revision that it answered to. @throws McpBuildError `offer-invalid` when there is none */
+/** Both generations of one server as one offer: what either lists, and every revision that it answered to. @throws McpBuildError `offer-invalid` when there is none */
 export function mergeOffers(offers: readonly Offer[]): Offer {
   const [first, ...rest] = offers;
   if (!first) throw outOfBounds('answered in no protocol generation');
-  return { ...first, protocols: [...first.protocols, ...rest.flatMap((offer) => offer.protocols)] };
+  const both = (kind: ListKind): Item[] => {
+    // A server may describe one tool in two ways to the two generations; most don't.
+    const known = new Set(first[kind].map(({ name, digest }) => `${digest} ${name}`));
+    const more = rest.flatMap((offer) => offer[kind].filter(({ name, digest }) => !known.has(`${digest} ${name}`)));
+    return more.length === 0
+      ? [...first[kind]]
+      : itemise(
+          [...first[kind], ...more].map(({ definition }) => definition),
+          LIST_KEYS[kind],
+        );
+  };
+  return {
+    ...first,
+    protocols: [...first.protocols, ...rest.flatMap((offer) => offer.protocols)],
+    tools: both('tools'),
+    prompts: both('prompts'),
+    resources: both('resources'),
+    resourceTemplates: both('resourceTemplates'),
+  };
 }
 
 /** Keys sorted by UTF-16 units, no white space (RFC 8785 for the values that JSON.parse gives). */
@@ -170,14 +191,21 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(value) ?? 'null';
 }
 
+interface Heard extends Transport {
+  heard(): string;
+  readonly listed: Listed;
+}
+
 /** Newline-delimited JSON over two streams. What isn't a JSON object is kept for the error: servers do print banners. */
-function lineTransport({ stdin, stdout }: Streams, limit: number): Transport & { heard(): string } {
+function lineTransport({ stdin, stdout }: Streams, limit: number): Heard {
   let pending: Buffer[] = [];
   let length = 0;
   let strange = '';
   let closed = false;
-  const transport: Transport & { heard(): string } = {
+  const listed: Listed = { tools: [], prompts: [], resources: [], resourceTemplates: [] };
+  const transport: Heard = {
     heard: () => strange,
+    listed,
     async start() {
       stdout.on('data', take);
       stdout.once('end', close);
@@ -227,6 +255,12 @@ function lineTransport({ stdin, stdout }: Streams, limit: number): Transport & {
     } catch {
       if (strange.length < 400) strange += `${text.slice(0, 200)}\n`;
       return;
+    }
+    const result = (message as { result?: Readonly<Record<string, unknown>> } | null)?.result;
+    for (const kind of Object.keys(LIST_KEYS) as ListKind[]) {
+      const items = result?.[kind];
+      // Not spread into the call: a page may hold more than a call takes. Copied, as the SDK may change what it is given.
+      if (Array.isArray(items)) listed[kind] = [...listed[kind], ...(structuredClone(items) as unknown[])];
     }
     transport.onmessage?.(message as never);
   }

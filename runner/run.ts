@@ -1,6 +1,8 @@
 import { McpBuildError } from '../errors/index.ts';
 import { bridge, type Streams } from './bridge.ts';
+import { offerGate } from './gate.ts';
 import { hints } from './hints.ts';
+import { type Drift, describeDrift, isBlocked, type Pins } from './pins.ts';
 import { reporter } from './reached.ts';
 import { type Redactor, redactor } from './redact.ts';
 import type { Exit } from './runtime.ts';
@@ -21,6 +23,8 @@ export interface RunOptions extends SessionOptions {
   readonly log?: (bytes: Uint8Array) => void;
   /** How long a server that has said nothing may ignore the end of its input, in milliseconds; 10,000 by default. */
   readonly inputGrace?: number;
+  /** What it was signed to offer. Without, nothing is compared. */
+  readonly pins?: Pins | undefined;
 }
 
 export interface RunResult {
@@ -29,12 +33,15 @@ export interface RunResult {
   readonly reason: 'exited' | 'signal' | 'client-gone' | 'input-ended';
 }
 
+type Reason = RunResult['reason'] | 'drift';
+
 /** For the last bytes to arrive after a container has stopped, in milliseconds in which none came. */
 const DRAIN = 5_000;
 
 /**
  * Runs one server between a client's stdin and stdout, as `npx` would, and leaves nothing behind.
- * @throws McpBuildError see `openSession`; `docker-lost` when the daemon went away meanwhile
+ * @throws McpBuildError see `openSession`; `docker-lost` when the daemon went away meanwhile; `tools-drift` when the server offers its client what
+ * nobody signed
  */
 export async function runContainer(given: RunOptions): Promise<RunResult> {
   const redact = redactor(given.environment);
@@ -89,12 +96,12 @@ async function drive(
   caught: StopSignal | undefined,
   onSignals: (listener: (signal: StopSignal) => void) => void,
 ): Promise<RunResult> {
-  let reason: RunResult['reason'] = 'exited';
+  let reason: Reason = 'exited';
   let killTimer: NodeJS.Timeout | undefined;
   let inputTimer: NodeJS.Timeout | undefined;
   let lastOutput = Date.now();
 
-  const stop = (why: RunResult['reason'], first: NodeJS.Signals) => {
+  const stop = (why: Reason, first: NodeJS.Signals) => {
     if (reason === 'exited') reason = why;
     // Asked a second time: at once.
     const name = killTimer ? 'SIGKILL' : first;
@@ -116,6 +123,14 @@ async function drive(
     else stop('input-ended', 'SIGTERM');
   };
   const seen = hints(contextOf(options), options.say);
+  let refusal: McpBuildError | undefined;
+  const gate =
+    options.pins &&
+    gateOf(options.pins, options, (error) => {
+      refusal = error;
+      // What was signed is not what runs: it gets no time to say goodbye.
+      stop('drift', 'SIGKILL');
+    });
   const ended = bridge(session.streams, streams, {
     onInputEnd() {
       lastOutput = Date.now();
@@ -125,6 +140,7 @@ async function drive(
       lastOutput = Date.now();
     },
     onClientGone: () => stop('client-gone', 'SIGTERM'),
+    gate,
     onStderr(bytes) {
       seen.see(bytes);
       const shown = redact.bytes(bytes);
@@ -141,14 +157,35 @@ async function drive(
     options.log?.(rest);
     streams.stderr.write(rest);
     seen.end(reason === 'exited' ? exit.code : 0);
-    return { exitCode: exitCode(exit, reason), reason };
+    if (!refusal) return { exitCode: exitCode(exit, reason), reason };
   } catch (cause) {
-    throw lost(session.container, cause);
+    throw refusal ?? lost(session.container, cause);
   } finally {
     clearTimeout(killTimer);
     clearTimeout(inputTimer);
     signal.removeEventListener('abort', onAbort);
   }
+  throw refusal;
+}
+
+/** The client's answer is the gate's; the user's line and the log's are made here. */
+function gateOf(pins: Pins, { server, say, log }: RunOptions, onRefused: (error: McpBuildError) => void) {
+  const tell = (line: string) => {
+    say(line);
+    log?.(Buffer.from(`mcp-build: ${line}\n`));
+  };
+  return offerGate({
+    pins,
+    server: server.name,
+    onDrift(drifts: readonly Drift[]) {
+      const blocked = drifts.some((drift) => isBlocked(pins, drift));
+      const digests = drifts.slice(0, 3).map(({ digest }) => digest);
+      tell(
+        `tools-drift: not as signed: ${describeDrift(drifts)} (${digests.join(', ')})${blocked ? '; the server is stopped' : ''}`,
+      );
+    },
+    onRefused,
+  });
 }
 
 /** A slow client may take as long as it likes for what was said before the end; a stream that never ends may not. */

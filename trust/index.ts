@@ -29,12 +29,15 @@ export {
 } from './keys.ts';
 export {
   type Allowed,
+  DEFAULT_DRIFT,
+  type DriftPolicy,
   DURATION,
   defaultPolicy,
   type Exception,
   keyPolicy,
   loadPolicy,
   matches,
+  type OnDrift,
   type Policy,
   parseDuration,
   parsePolicy,

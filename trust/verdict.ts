@@ -17,6 +17,7 @@ export const CHECKS = [
   'too-new',
   'known-vulnerable',
   'permission-refused',
+  'offer-unsigned',
 ] as const;
 
 export type CheckId = (typeof CHECKS)[number];

@@ -10,6 +10,8 @@ import {
   type Machine,
   NO_PERMISSIONS,
   type Permissions,
+  type Pins,
+  pinsOf,
   type Reaper,
   type Runtime,
   reaper,
@@ -39,6 +41,8 @@ export interface Verified {
   readonly store: Store;
   readonly image: Descriptor;
   readonly server: { readonly name: string; readonly version?: string };
+  /** What it was signed to offer, where that was signed. */
+  readonly pins?: Pins;
 }
 
 export interface VerifiedOptions {
@@ -61,14 +65,14 @@ async function fromReference(target: string, options: VerifiedOptions): Promise<
   const found = await findImage(target, home, { ...registry, environment });
   const server = { name: found.server };
   if (found.place.kind !== 'remote' && found.place.kind !== 'archive') {
-    await check(found.store, found.image, target, options);
-    return { store: found.store, image: found.image, server };
+    const pins = await check(found.store, found.image, target, options);
+    return { store: found.store, image: found.image, server, ...pins };
   }
   // Brought here whole and by digest, so that what is verified is what is started, whatever the registry says next.
   const store = await openLayout(home.store);
   await copy(found.store, store, found.image, { progress: () => progress(`fetching ${target}`) });
-  await check(store, found.image, target, options);
-  return { store, image: found.image, server };
+  const pins = await check(store, found.image, target, options);
+  return { store, image: found.image, server, ...pins };
 }
 
 /** Locked, built and signed on first use, then only verified. The lock and its signature are this machine's own. */
@@ -87,7 +91,8 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
   const { lock } = await readLockFolder(folder);
   const server = { name: lock.name, version: lock.source.version };
   const known = await present(store, lock.index);
-  if (known && (await signed(store, known, target, options))) return { store, image: known, server };
+  const before = known && (await signed(store, known, target, options));
+  if (known && before) return { store, image: known, server, ...before };
   const image = await withFileLock(`${folder}.build.lock`, async () => {
     const built = await buildLock(lock, {
       platforms: Object.keys(lock.platforms) as Platform[],
@@ -105,8 +110,8 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
     await writeOutputs(folder, built.lock);
     return store.resolve(built.index.digest);
   });
-  await check(store, image, target, options);
-  return { store, image, server };
+  const pins = await check(store, image, target, options);
+  return { store, image, server, ...pins };
 }
 
 /** Signs what was just built here, and says which server it is: what is asked for by source must be signed as that source. */
@@ -124,17 +129,18 @@ async function signed(
   image: Descriptor,
   target: string,
   options: VerifiedOptions,
-): Promise<boolean> {
+): Promise<Pinned | undefined> {
   try {
-    await check(store, image, target, options);
-    return true;
+    return await check(store, image, target, options);
   } catch (error) {
-    if (['unsigned', 'attestation-missing', 'key-missing'].some((code) => isFault(error, code))) return false;
+    if (['unsigned', 'attestation-missing', 'key-missing'].some((code) => isFault(error, code))) return undefined;
     throw error;
   }
 }
 
-async function check(store: Store, image: Descriptor, target: string, options: VerifiedOptions): Promise<void> {
+type Pinned = Pick<Verified, 'pins'>;
+
+async function check(store: Store, image: Descriptor, target: string, options: VerifiedOptions): Promise<Pinned> {
   const { home, environment } = options;
   const source = looksLikeSource(target) ? parseSource(target) : undefined;
   const { policy } = options.keys ? ownKeysPolicy(options.keys) : await policyOf(home, environment, process.cwd());
@@ -149,9 +155,15 @@ async function check(store: Store, image: Descriptor, target: string, options: V
   // Which server it claims to be decides which record counts against it; that claim is judged together with the rest.
   const claimed = claimedSource(evidence);
   const accepted = claimed ? await acceptedBefore(home, claimed) : undefined;
-  const { verdict, server } = assess(policy, { ...evidence, ...(accepted ? { accepted } : {}) }, new Date());
+  const { verdict, server, offers, drift } = assess(
+    policy,
+    { ...evidence, ...(accepted ? { accepted } : {}) },
+    new Date(),
+  );
   requirePass(verdict, target);
   if (server) await rememberAccepted(home, server);
+  const pins = pinsOf(offers, drift);
+  return pins ? { pins } : {};
 }
 
 /** Without tag and digest: what rules and exceptions of a policy match. */
@@ -191,7 +203,7 @@ export interface SessionInput {
 }
 
 /** What the runner needs to know to start a verified image on this machine. */
-export async function sessionOptions(input: SessionInput): Promise<SessionOptions> {
+export async function sessionOptions(input: SessionInput): Promise<SessionOptions & Pinned> {
   const { verified, home, environment, say } = input;
   return {
     runtime: await runtimeOf(environment),
@@ -204,6 +216,7 @@ export async function sessionOptions(input: SessionInput): Promise<SessionOption
     reaper: reaperOf(home, say),
     machine: machineOf(home, environment),
     say,
+    ...(verified.pins ? { pins: verified.pins } : {}),
     ...(input.limits ? { limits: input.limits } : {}),
     ...(input.signal ? { signal: input.signal } : {}),
   };

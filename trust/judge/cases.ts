@@ -114,5 +114,6 @@ function serverOf({ source: name, version }: Case): ServerPredicate {
     permissions: { network: 'none', volumes: [], environment: [] },
     args: [],
     environment: [],
+    tools: { digest: sha256('[]'), items: [] },
   };
 }

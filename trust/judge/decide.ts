@@ -9,7 +9,15 @@ import { PREDICATES, predicateName, type Statement } from '../statement.ts';
 import type { Check } from '../verdict.ts';
 import type { Fact } from './facts.ts';
 import { meet } from './requirement.ts';
-import { checkAdvisories, checkAllowed, checkRollback, checkSource, concerns, sourceName } from './server.ts';
+import {
+  blocksDrift,
+  checkAdvisories,
+  checkAllowed,
+  checkRollback,
+  checkSource,
+  concerns,
+  sourceName,
+} from './server.ts';
 
 /** What there is to decide on. */
 export interface Case {
@@ -25,6 +33,8 @@ export interface Decision {
   readonly checks: readonly Check[];
   /** The `server` predicate, where it was asked for and is by whom it must be by. */
   readonly server: ServerPredicate | undefined;
+  /** All that is said of what it offers by those who must sign it, whether the policy asks for it or not. */
+  readonly offers: readonly ServerPredicate[];
 }
 
 /** What a policy says of a case. Pure. */
@@ -33,7 +43,7 @@ export function decide(policy: Policy, it: Case, now: Date): Decision {
   if (!rule) {
     const what = [it.asked?.image, it.asked?.source && sourceName(it.asked.source)].filter(Boolean).join(', ');
     const detail = `No rule of ${policy.name} is for ${what || it.subject}, and what no rule is for is refused`;
-    return { rule: undefined, checks: [{ id: 'no-rule', status: 'fail', detail }], server: undefined };
+    return { rule: undefined, checks: [{ id: 'no-rule', status: 'fail', detail }], server: undefined, offers: [] };
   }
   const required = requirementsOf(rule, it).map((one) => ({
     type: one.predicateType,
@@ -51,7 +61,14 @@ export function decide(policy: Policy, it: Case, now: Date): Decision {
     ...(server ? checkAllowed(server, rule, now) : []),
     ...advisories(rule, statements(PREDICATES.vulns), exceptions, now),
   ];
-  return { rule, checks: checks.map((one) => excused(one, exceptions, now)), server };
+  return { rule, checks: checks.map((one) => excused(one, exceptions, now)), server, offers: offersOf(rule, it, now) };
+}
+
+function offersOf(rule: Rule, it: Case, now: Date): readonly ServerPredicate[] {
+  const asked = rule.require.find(({ predicateType }) => predicateType === PREDICATES.server);
+  const requirement = asked ?? { ...rule.signature, predicateType: PREDICATES.server };
+  const { statements } = meet(requirement, it.subject, it.platforms, it.facts, now);
+  return statements.map(({ predicate }) => readServer(predicate)).filter((one) => one !== undefined);
 }
 
 /** The first rule that matches what was asked for; where no source was asked for, what the image itself claims, which must then be signed. */
@@ -74,6 +91,7 @@ function requirementsOf(rule: Rule, { asked, accepted }: Case): readonly Require
   const identity = asked?.source ?? asked?.version ?? accepted;
   if (identity ?? rule.sources ?? allow.sources ?? allow.permissions ?? allow.releaseAge)
     implied.push(PREDICATES.server);
+  else if (blocksDrift(rule.drift)) implied.push(PREDICATES.server);
   if (allow.advisories !== undefined) implied.push(PREDICATES.vulns);
   const listed = [rule.signature, ...rule.require];
   const missing = implied.filter((type) => !listed.some(({ predicateType }) => predicateType === type));

@@ -1,6 +1,6 @@
 import type { Evidence } from '../evidence.ts';
-import type { Policy } from '../policy/index.ts';
-import type { ServerPredicate } from '../predicate/server.ts';
+import { DEFAULT_DRIFT, type DriftPolicy, type Policy } from '../policy/index.ts';
+import type { Permissions, ServerPredicate } from '../predicate/server.ts';
 import { type Check, type Verdict, verdictOf } from '../verdict.ts';
 import { decide } from './decide.ts';
 import { factOf } from './facts.ts';
@@ -11,6 +11,14 @@ export interface Assessment {
   readonly rule: string | undefined;
   /** What the image is and may do, where that was asked for, is signed by whom it must be, and the verdict is a pass. */
   readonly server: ServerPredicate | undefined;
+  /**
+   * What those who must sign it say that it offers, and what follows when it offers something else; also where the policy doesn't ask for it. Empty
+   * where the verdict is no pass.
+   */
+  readonly offers: readonly ServerPredicate[];
+  readonly drift: DriftPolicy;
+  /** The widest permissions, where the rule says them. */
+  readonly widest: Permissions | undefined;
 }
 
 /**
@@ -39,6 +47,9 @@ export function assess(policy: Policy, evidence: Evidence, now: Date): Assessmen
     verdict,
     rule: decision.rule?.name,
     server: verdict.verdict === 'pass' ? decision.server : undefined,
+    offers: verdict.verdict === 'pass' ? decision.offers : [],
+    drift: { ...DEFAULT_DRIFT, ...decision.rule?.drift },
+    widest: decision.rule?.allow.permissions,
   };
 }
 

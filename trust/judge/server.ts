@@ -37,8 +37,14 @@ export function checkRollback({ source, created }: ServerPredicate, accepted: Ac
 }
 
 /** Whether the rule's sources, release age and permissions let it pass. */
-export function checkAllowed(server: ServerPredicate, { allow, sources }: Rule, now: Date): readonly Check[] {
+export function checkAllowed(server: ServerPredicate, { allow, sources, drift }: Rule, now: Date): readonly Check[] {
   const checks: Check[] = [];
+  if (blocksDrift(drift)) {
+    // Without a signed offer there is nothing that a running one could differ from.
+    const signed = server.tools !== undefined;
+    const detail = signed ? 'It says what the server offers' : 'It says nothing of what the server offers';
+    checks.push(check('offer-unsigned', signed, detail));
+  }
   const name = sourceName(server.source);
   if (allow.sources ?? sources) {
     const passed = matchesAny(sources, name) && matchesAny(allow.sources, name);
@@ -58,6 +64,11 @@ export function checkAllowed(server: ServerPredicate, { allow, sources }: Rule, 
     checks.push(check('permission-refused', wider.length === 0, detail));
   }
   return checks;
+}
+
+/** Whether a rule itself asks for a server to be stopped when its offer isn't the signed one. */
+export function blocksDrift(drift: Rule['drift']): boolean {
+  return Object.values(drift ?? {}).includes('block');
 }
 
 /** @param excused whether an exception covers this advisory */

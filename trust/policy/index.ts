@@ -3,4 +3,16 @@ export { DURATION, parseDuration } from './duration.ts';
 export { loadPolicy, parsePolicy, type ReadText } from './parse.ts';
 export { matches } from './pattern.ts';
 export { POLICY_VERSION, policyJsonSchema } from './schema.ts';
-export type { Allowed, Exception, Policy, Requirement, Rule, Trusted, TrustedIdentity, TrustedKey } from './types.ts';
+export {
+  type Allowed,
+  DEFAULT_DRIFT,
+  type DriftPolicy,
+  type Exception,
+  type OnDrift,
+  type Policy,
+  type Requirement,
+  type Rule,
+  type Trusted,
+  type TrustedIdentity,
+  type TrustedKey,
+} from './types.ts';

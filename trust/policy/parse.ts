@@ -8,7 +8,7 @@ import { parseTrustedRoot, type TrustedRoot } from '../sigstore.ts';
 import { PREDICATES, predicateType } from '../statement.ts';
 import { parseDuration } from './duration.ts';
 import { type PolicyText, policyJsonSchema, policySchema } from './schema.ts';
-import type { Allowed, Exception, Policy, Requirement, Rule, Trusted } from './types.ts';
+import type { Allowed, DriftPolicy, Exception, Policy, Requirement, Rule, Trusted } from './types.ts';
 
 /** In bytes. */
 const LIMIT = 1024 * 1024;
@@ -70,7 +70,7 @@ function checked(value: unknown, name: string): PolicyText {
   const result = policySchema.safeParse(value);
   if (result.success) return result.data;
   // A slip in a field's name also leaves the field missing; the slip is what to say.
-  const { issues } = result.error;
+  const issues = result.error.issues.flatMap(branches);
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   const path = issue?.path.join('.') ?? '';
   if (issue?.code === 'unrecognized_keys') {
@@ -83,6 +83,17 @@ function checked(value: unknown, name: string): PolicyText {
     );
   }
   throw invalid(name, `at ${path || 'its root'}: ${issue?.message ?? 'does not fit'}`);
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Of a value that may have several forms, what is wrong with the form that it has; each form's own complaint where it has none of them. */
+function branches(issue: Issue): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const form = issue.errors.find((errors) =>
+    errors.some(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+  );
+  return form ? form.flatMap((one) => branches({ ...one, path: [...issue.path, ...one.path] })) : [issue];
 }
 
 async function trustedOf(said: PolicyText, name: string, read: ReadText): Promise<ReadonlyMap<string, Trusted>> {
@@ -204,7 +215,12 @@ function ruleOf(
     signature: requirement(PREDICATES.signature, by, threshold, `${at}.signatures`),
     require,
     allow: allowedOf(said.allow),
+    ...(said.drift === undefined ? {} : { drift: driftOf(said.drift) }),
   };
+}
+
+function driftOf(said: NonNullable<PolicyText['rules'][number]['drift']>): Partial<DriftPolicy> {
+  return typeof said === 'string' ? { tools: said, prompts: said, resources: said, instructions: said } : said;
 }
 
 function allowedOf({ releaseAge, ...rest }: z.infer<typeof policySchema>['rules'][number]['allow']): Allowed {

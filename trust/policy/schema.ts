@@ -93,6 +93,21 @@ const permissions = z
   })
   .describe('The widest permissions a server may declare.');
 
+const onDrift = z.enum(['block', 'warn']);
+const drift = z
+  .union([
+    onDrift,
+    z.strictObject({
+      tools: onDrift.exactOptional(),
+      prompts: onDrift.exactOptional(),
+      resources: onDrift.exactOptional(),
+      instructions: onDrift.exactOptional(),
+    }),
+  ])
+  .describe(
+    'When a running server offers something else than what was signed: block stops it, warn says so. By default tools, prompts and instructions are blocked, resources warned of. What it says to block must have been signed.',
+  );
+
 const rule = z.strictObject({
   name,
   images: patterns.optional().describe('Image names it is for, without tag and digest.'),
@@ -110,6 +125,7 @@ const rule = z.strictObject({
       permissions: permissions.optional(),
     })
     .default({}),
+  drift: drift.optional(),
 });
 
 /** Checks that an exception may turn around. What says who made an image and that it is whole can't be waved through, but for one digest. */
@@ -122,6 +138,7 @@ export const EXCUSABLE = [
   'too-new',
   'known-vulnerable',
   'permission-refused',
+  'offer-unsigned',
 ] as const;
 
 const exception = z

@@ -51,6 +51,25 @@ export interface Allowed {
   readonly permissions?: Permissions;
 }
 
+/** What follows when a running server offers something else than what was signed: it is stopped, or its user is told. */
+export type OnDrift = 'block' | 'warn';
+
+export interface DriftPolicy {
+  readonly tools: OnDrift;
+  readonly prompts: OnDrift;
+  /** Templates of resources, too. */
+  readonly resources: OnDrift;
+  readonly instructions: OnDrift;
+}
+
+/** Where a rule doesn't say. Resources are a server's data as often as its interface: a new row in a database is no attack. */
+export const DEFAULT_DRIFT: DriftPolicy = {
+  tools: 'block',
+  prompts: 'block',
+  resources: 'warn',
+  instructions: 'block',
+};
+
 export interface Rule {
   readonly name: string;
   /** Patterns; undefined matches everything. */
@@ -60,6 +79,8 @@ export interface Rule {
   readonly signature: Requirement;
   readonly require: readonly Requirement[];
   readonly allow: Allowed;
+  /** As the rule says it; `DEFAULT_DRIFT` for the rest. What it says to block must have been signed. */
+  readonly drift?: Partial<DriftPolicy>;
 }
 
 export interface Exception {

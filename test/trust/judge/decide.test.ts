@@ -387,3 +387,56 @@ test('judging twice gives the same, and changes nothing', async () => {
   expect(judge(policy, evidence, NOW)).toEqual(judge(policy, evidence, NOW));
   expect(JSON.stringify(evidence)).toBe(before);
 });
+
+describe('what a server may offer', () => {
+  const { tools: _tools, instructions: _instructions, ...untested } = SERVER;
+
+  test('is pinned also where the policy does not ask which server it is', async () => {
+    await sign();
+    await server();
+    const evidence = await gather(store, image.index, { platforms: 'none' });
+    expect(assess(await policyOf({}), evidence, NOW)).toMatchObject({
+      server: undefined,
+      offers: [{ tools: SERVER.tools }],
+      drift: { tools: 'block', prompts: 'block', resources: 'warn', instructions: 'block' },
+    });
+  });
+
+  test('counts only by those who must sign it, and of an image that passes', async () => {
+    await sign();
+    await server({}, stranger);
+    const evidence = await gather(store, image.index, { platforms: 'none' });
+    expect(assess(await policyOf({}), evidence, NOW).offers).toEqual([]);
+    expect(assess(await policyOf({ signatures: { by: ['ci'] } }), evidence, NOW).offers).toEqual([]);
+    expect(assess(await policyOf({ require: [{ predicate: 'server', by: ['ci'] }] }), evidence, NOW).offers).toEqual(
+      [],
+    );
+  });
+
+  test('must be signed where the policy says to block', async () => {
+    await sign();
+    expect(await failed({ drift: 'block' })).toEqual(['attestation-missing']);
+    await say(PREDICATES.server, untested);
+    expect(await failed({ drift: 'block' })).toEqual(['offer-unsigned']);
+    expect(await failed({ drift: { resources: 'block' } })).toEqual(['offer-unsigned']);
+    expect(await failed({ drift: 'warn' })).toEqual([]);
+    expect(await failed({ drift: { tools: 'warn' } })).toEqual([]);
+    expect(await failed({})).toEqual([]);
+    const excused = {
+      check: 'offer-unsigned',
+      digest: image.index.digest,
+      reason: 'never tested by them',
+      expires: '2027-01-01',
+    };
+    expect(await failed({ drift: 'block' }, { exceptions: [excused] })).toEqual([]);
+  });
+
+  test('signed, satisfies it', async () => {
+    await sign();
+    await server();
+    expect(await failed({ drift: 'block' })).toEqual([]);
+    const evidence = await gather(store, image.index, { platforms: 'none' });
+    const { drift } = assess(await policyOf({ drift: { resources: 'block', tools: 'warn' } }), evidence, NOW);
+    expect(drift).toEqual({ tools: 'warn', prompts: 'block', resources: 'block', instructions: 'block' });
+  });
+});

@@ -215,6 +215,33 @@ describe('a policy', () => {
   });
 });
 
+describe('a slip within a field of two forms', () => {
+  const ruled = (rest: string) =>
+    parse(`version: 1\nkeys: {team: {file: team.pub}}\nrules: [{name: r, signatures: {by: [team]}, ${rest}}]\n`);
+
+  test('is named, with the nearest known one', async () => {
+    await expect(ruled('drift: {tool: block}')).rejects.toMatchObject({
+      code: 'policy-invalid',
+      message: expect.stringContaining('rules.0.drift.tool'),
+      fix: 'Did you mean tools?',
+    });
+    await expect(ruled('drift: {tools: stop}')).rejects.toMatchObject({
+      message: expect.stringContaining('rules.0.drift.tools'),
+    });
+    await expect(ruled('drift: stop')).rejects.toMatchObject({ message: expect.stringContaining('rules.0.drift') });
+  });
+
+  test('and what is right is read', async () => {
+    expect((await ruled('drift: warn')).rules[0]?.drift).toEqual({
+      tools: 'warn',
+      prompts: 'warn',
+      resources: 'warn',
+      instructions: 'warn',
+    });
+    expect((await ruled('drift: {tools: warn}')).rules[0]?.drift).toEqual({ tools: 'warn' });
+  });
+});
+
 describe('a policy file', () => {
   let folder: string;
   beforeEach(async () => {
