@@ -1,12 +1,15 @@
-import { createReadStream } from 'node:fs';
-import { access, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseIntegrity, verified } from '../digest/index.ts';
 import { isFault } from '../errors/index.ts';
 import { temporaryBeside } from '../files/index.ts';
 import type { Artifact, Open } from './lock.ts';
 
-/** Above this, in bytes, an artifact is hashed on disk and then streamed; below, it is read and hashed in one piece, which is what makes a tree of two hundred small tarballs fast. */
+/**
+ * Above this, in bytes, an artifact is hashed on disk and then streamed; below, it is read and hashed in one piece, which is what makes a
+ * tree of two hundred small tarballs fast. On this thread, too: the pool's are busy compressing, and each call would queue behind that.
+ */
 const WHOLE = 8 * 1024 * 1024;
 
 /** Ceiling in bytes for a file whose index doesn't say its size. */
@@ -56,7 +59,7 @@ export function artifactCache(
     const path = pathOf(artifact);
     const running = underWay.get(path);
     if (running) return running;
-    const work = access(path).catch(() => download(artifact, path));
+    const work = existsSync(path) ? Promise.resolve() : download(artifact, path);
     // Kept when it succeeds, so that a second look-up costs nothing; forgotten when it fails, so that it can be tried again.
     underWay.set(path, work);
     work.catch(() => underWay.delete(path));
@@ -71,9 +74,9 @@ export function artifactCache(
   async function* read(artifact: Artifact): AsyncGenerator<Uint8Array> {
     const path = pathOf(artifact);
     const expected = expectedOf(artifact, limit);
-    const { size } = await stat(path);
+    const { size } = statSync(path);
     if (size <= WHOLE) {
-      yield* verified([await readFile(path)], expected);
+      yield* verified([readFileSync(path)], expected);
       return;
     }
     for await (const _ of verified(createReadStream(path), expected));

@@ -57,8 +57,16 @@ export async function* gzip(
 
 function deflate({ bytes, last }: Chunk): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  deflateRaw(bytes, options(last), (error, output) => (error ? reject(error) : resolve(output)));
+  deflateRaw(bytes, options(last), (error, output) => (error ? reject(error) : resolve(cut(output))));
   return promise;
+}
+
+/** Gives back the room that wasn't needed at once: left to the garbage collector, it would have to run for each few chunks. */
+function cut(output: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(output.length);
+  output.copy(own);
+  (output.buffer as ArrayBuffer).transfer(0);
+  return own;
 }
 
 function options(last: boolean) {

@@ -10,8 +10,8 @@ export interface FileMember extends Named {
   /** In bytes; `content` gives exactly so many. */
   readonly size: number;
   /**
-   * Whole where it is small or already in memory, else a stream. Either way it is the reader's own buffer: use it before the next
-   * member is asked for. What isn't consumed by then is skipped.
+   * Whole where it is small or already in memory, else a stream, to be read before the next member is asked for; what isn't consumed by
+   * then is skipped. The bytes are views of a larger buffer that is never written to again: keeping one keeps that.
    */
   readonly content: Uint8Array | AsyncIterable<Uint8Array>;
   /** A member of this path was given before; only where the reader was asked for such. */

@@ -52,7 +52,7 @@ export async function readPackage(tarball: Tarball): Promise<PackageContents> {
     executable.set(path, file.executable);
     size += file.size;
     if (size > KEPT) kept = undefined;
-    const whole = kept || (folder !== undefined && file.size <= MANIFEST_LIMIT) ? await copyOf(file) : undefined;
+    const whole = kept || (folder !== undefined && file.size <= MANIFEST_LIMIT) ? await wholeOf(file) : undefined;
     if (folder !== undefined && whole && !again) {
       const manifest = parseManifest(whole);
       if (manifest) manifests.set(folder, manifest);
@@ -150,11 +150,11 @@ function unpackedNames(paths: Iterable<string>): ReadonlyMap<string, string> {
   return names;
 }
 
-/** The reader reuses its buffers, so what is kept is copied. */
-async function copyOf(file: PackageFile): Promise<Uint8Array> {
-  if (file.content instanceof Uint8Array) return Uint8Array.from(file.content);
+/** Views of what was unpacked, which nobody writes to again: what is kept alive by them is what KEPT bounds. */
+async function wholeOf(file: PackageFile): Promise<Uint8Array> {
+  if (file.content instanceof Uint8Array) return file.content;
   const chunks: Uint8Array[] = [];
-  for await (const chunk of file.content) chunks.push(Uint8Array.from(chunk));
+  for await (const chunk of file.content) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
