@@ -33,6 +33,8 @@ export const COMMANDS = {
   doctor: { load: async () => (await import('./doctor.ts')).doctorCommand() },
   list: { load: async () => (await import('./list.ts')).listCommand() },
   prune: { load: async () => (await import('./prune.ts')).pruneCommand() },
+  backup: { load: async () => (await import('./backup.ts')).backupCommand() },
+  restore: { load: async () => (await import('./restore.ts')).restoreCommand() },
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },
 } satisfies Record<string, Loadable>;
 

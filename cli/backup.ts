@@ -1,0 +1,203 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import type { Part } from './line/backup/parts.ts';
+import { homeOf } from './line/home.ts';
+import { newPassphrase, passphrase } from './line/passphrase.ts';
+import { examples, jsonOption, repeated } from './options.ts';
+import { bytes, table, terminal } from './terminal.ts';
+import { version } from './version.ts';
+
+interface TakeFlags {
+  readonly to: string;
+  readonly recipient?: readonly string[];
+  readonly folder?: string;
+  readonly include?: readonly string[];
+  readonly images: boolean;
+  readonly keep?: number;
+  readonly json?: boolean;
+}
+
+interface OpenFlags {
+  readonly identity?: string;
+  readonly json?: boolean;
+}
+
+export function backupCommand(): Command {
+  return new Command('backup')
+    .summary('keep everything that would be missed, encrypted')
+    .description(
+      'Writes a snapshot of the state folder (keys, locks, accepted versions, tokens, audit log), the configuration, a workspace and the images with their signatures into a folder. All but the images, which hold nothing secret, is encrypted with age. What has not changed since the snapshot before is not written again.',
+    )
+    .option('--to <folder>', 'where backups are kept')
+    .addOption(
+      repeated(
+        '--recipient <age1…>',
+        'encrypt for this age recipient instead of a passphrase; remembered',
+        (word) => word,
+      ),
+    )
+    .option('--folder <folder>', 'a workspace whose manifest, locks and policy are kept, too')
+    .addOption(
+      repeated(
+        '--include <path>',
+        'keep this file or folder, too: volumes of servers, a gateway’s config.json',
+        resolve,
+      ),
+    )
+    .option('--no-images', 'leave the images out')
+    .addOption(
+      new Option('--keep <count>', 'forget all but the newest snapshots').argParser((value: string) => {
+        const count = Number(value);
+        if (!Number.isInteger(count) || count < 1) throw new Error('Give a whole number from 1.');
+        return count;
+      }),
+    )
+    .addOption(jsonOption())
+    .addCommand(listCommand())
+    .addCommand(verifyCommand())
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build backup --to /backups/mcp --folder .', 'asks for a passphrase the first time only'],
+        ['mcp-build backup --to /backups/mcp --recipient age1… --keep 30', 'from cron, for the identity in a safe'],
+        ['mcp-build backup verify /backups/mcp', 'read every byte of the newest'],
+        ['mcp-build restore /backups/mcp', 'put it back'],
+      ),
+    )
+    .action(async (flags: Partial<TakeFlags>) => {
+      const { to, ...options } = flags;
+      if (to === undefined) throw await missingPlace();
+      await take({ images: true, ...options, to });
+    });
+}
+
+async function take(flags: TakeFlags): Promise<void> {
+  const out = terminal(flags);
+  const environment = { ...process.env };
+  const home = homeOf(environment);
+  const [{ configPart, statePart, workspacePart }, { placeOf }, { takeBackup }] = await Promise.all([
+    import('./line/backup/parts.ts'),
+    import('./line/backup/place.ts'),
+    import('./line/backup/take.ts'),
+  ]);
+  const { existsSync } = await import('node:fs');
+  const own: readonly Part[] = [statePart(home), configPart(environment)].filter(({ path }) => existsSync(path));
+  const parts = [
+    ...own,
+    ...(flags.folder === undefined ? [] : [workspacePart(resolve(flags.folder))]),
+    ...(flags.include ?? []).map((path) => ({ name: path, path })),
+  ];
+  const taken = await takeBackup(placeOf(resolve(flags.to)), {
+    home,
+    parts,
+    recipients: flags.recipient ?? [],
+    passphrase: () => newPassphrase(environment),
+    images: flags.images,
+    ...(flags.keep === undefined ? {} : { keep: flags.keep }),
+    program: `mcp-build ${version()}`,
+    now: new Date(),
+    progress: out.progress,
+  });
+  const changed = `${taken.written} of ${taken.archives} archives and ${bytes(taken.bytes)} were new`;
+  const forgot = taken.dropped.length > 0 ? `; forgot ${taken.dropped.length} older ones` : '';
+  await out.result(
+    taken,
+    `backup ${taken.id}: ${taken.images} images, ${changed}${forgot}\ndigest ${taken.digest}  (restore with --digest to be sure that it is this one)`,
+  );
+}
+
+function listCommand(): Command {
+  return new Command('list')
+    .summary('show the backups in a folder')
+    .description('Lists the snapshots of a folder, oldest first. Needs no identity.')
+    .argument('<folder>', 'where backups are kept')
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['mcp-build backup list /backups/mcp', 'a table']))
+    .action(async (folder: string, options: { readonly json?: boolean }) => {
+      const out = terminal(options);
+      const { placeOf, readList, snapshotIds } = await import('./line/backup/place.ts');
+      const place = placeOf(resolve(folder));
+      const snapshots = [];
+      for (const id of await snapshotIds(place)) snapshots.push(await readList(place, id));
+      await out.result(
+        { snapshots },
+        table(
+          snapshots.map(({ id, created, archives, images, recipients }) => [
+            id,
+            created,
+            `${images.length} images`,
+            bytes(archives.reduce((sum, { size }) => sum + size, 0)),
+            recipients.join(' '),
+          ]),
+        ),
+      );
+    });
+}
+
+function verifyCommand(): Command {
+  return new Command('verify')
+    .summary('read every byte of a backup and name what is damaged')
+    .description(
+      'Hashes every archive and every blob of a snapshot; with an identity (or the passphrase) it also opens the archives and compares each file with its list. Exit code 3 when anything is damaged.',
+    )
+    .argument('<folder>', 'where backups are kept')
+    .argument('[id]', 'which snapshot; the newest without it')
+    .option('--identity <file>', 'a key file of age')
+    .option('--sealed', 'don’t open the archives: neither identity nor passphrase is asked for')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build backup verify /backups/mcp --sealed', 'from cron, without any secret'],
+        ['mcp-build backup verify /backups/mcp --identity key.txt', 'and compare each file'],
+      ),
+    )
+    .action(async (folder: string, id: string | undefined, options: OpenFlags & { readonly sealed?: boolean }) => {
+      const out = terminal(options);
+      const { placeOf } = await import('./line/backup/place.ts');
+      const { checkBackup } = await import('./line/backup/check.ts');
+      const place = placeOf(resolve(folder));
+      const decrypter = options.sealed ? undefined : await decrypterOf(place.identity, options.identity);
+      const checked = await checkBackup(place, id, decrypter);
+      const what = `${checked.archives} archives${checked.decrypted ? ', opened' : ' (not opened)'}, ${checked.images} images, ${checked.blobs} blobs`;
+      await out.result(
+        checked,
+        checked.faults.length === 0
+          ? `backup ${checked.id} is whole: ${what}`
+          : [`backup ${checked.id} is damaged: ${what}`, ...checked.faults.map(({ message }) => `  ${message}`)].join(
+              '\n',
+            ),
+      );
+      if (checked.faults.length > 0) process.exitCode = 3;
+    });
+}
+
+/** The one who may open backups: a key file, else the place's own identity by its passphrase. */
+export async function decrypterOf(ownIdentity: string, file: string | undefined) {
+  const { decrypterFor, openIdentity, readIdentities } = await import('./line/backup/seal.ts');
+  if (file !== undefined) return decrypterFor(await readIdentities(file));
+  const sealed = await readFile(ownIdentity).catch(() => undefined);
+  if (!sealed) {
+    const { McpBuildError } = await import('../errors/index.ts');
+    throw new McpBuildError({
+      code: 'identity-missing',
+      message: 'These backups are encrypted for a recipient, not with a passphrase',
+      input: ownIdentity,
+      fix: 'Name the key file with --identity.',
+      exit: 2,
+    });
+  }
+  const secret = await passphrase('Passphrase of the backups: ', { ...process.env });
+  return decrypterFor([await openIdentity(sealed, secret, ownIdentity)]);
+}
+
+async function missingPlace() {
+  const { McpBuildError } = await import('../errors/index.ts');
+  return new McpBuildError({
+    code: 'backup-place-missing',
+    message: 'It isn’t said where the backup goes',
+    fix: 'Add --to <folder>.',
+    exit: 2,
+  });
+}

@@ -1,0 +1,188 @@
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Digest, sha256 } from '../../../digest/index.ts';
+import { McpBuildError } from '../../../errors/index.ts';
+import { withFileLock, writeAtomic } from '../../../files/index.ts';
+import { copy, openLayout } from '../../../registry/index.ts';
+import type { Home } from '../home.ts';
+import { archiveName, writeArchive } from './archive.ts';
+import { entriesOf, fingerprint, type Part } from './parts.ts';
+import {
+  type Archive,
+  imageTag,
+  listFile,
+  type Place,
+  readList,
+  type Snapshot,
+  sealedFile,
+  snapshotId,
+  snapshotIds,
+} from './place.ts';
+import { encrypterFor, newIdentity } from './seal.ts';
+
+export interface TakeOptions {
+  readonly home: Home;
+  readonly parts: readonly Part[];
+  /** For whom it is encrypted; empty for a place that a passphrase protects. */
+  readonly recipients: readonly string[];
+  /** Asked for only when a place is used for the first time and nobody is named. */
+  readonly passphrase: () => Promise<string>;
+  readonly images: boolean;
+  /** How many snapshots to keep, this one included; all where undefined. */
+  readonly keep?: number;
+  readonly program: string;
+  readonly now: Date;
+  readonly progress?: (line: string) => void;
+}
+
+export interface Taken {
+  readonly id: string;
+  /** Of the encrypted list: whoever knows it can tell this backup from one that somebody else put there. */
+  readonly digest: Digest;
+  readonly archives: number;
+  /** Of the archives, those that had changed and were written. */
+  readonly written: number;
+  readonly images: number;
+  /** Of images and archives, in bytes; what was there already isn't counted. */
+  readonly bytes: number;
+  readonly dropped: readonly string[];
+}
+
+/**
+ * Makes a snapshot: first all it lists, then its list, so that a backup that was cut off is no backup but costs the next one nothing.
+ * @throws McpBuildError `backup-unreadable`, `backup-recipient-changed`, `recipient-invalid`, `busy`, and what reading and writing layouts throw
+ */
+export async function takeBackup(place: Place, options: TakeOptions): Promise<Taken> {
+  await mkdir(place.archives, { recursive: true, mode: 0o700 });
+  await mkdir(place.snapshots, { recursive: true, mode: 0o700 });
+  return withFileLock(place.lock, async () => {
+    const recipients = await recipientsFor(place, options);
+    const id = snapshotId(options.now);
+    const archives: Archive[] = [];
+    let written = 0;
+    let bytes = 0;
+    const known = await knownArchives(place);
+    for (const part of options.parts) {
+      options.progress?.(`reading ${part.path}`);
+      const entries = await entriesOf(part);
+      const file = archiveName(fingerprint(part, entries, recipients));
+      const path = join(place.archives, file);
+      const before = known.get(file);
+      if (before && (await stat(path).catch(() => undefined))?.size === before.size) {
+        archives.push({ ...before, part: part.name, path: part.path });
+        continue;
+      }
+      const { digest, size } = await writeArchive(path, part, entries, encrypterFor(recipients));
+      archives.push({ part: part.name, path: part.path, file, digest, size });
+      written += 1;
+      bytes += size;
+    }
+    const images = options.images ? await copyImages(place, id, options) : { images: [], bytes: 0 };
+    const snapshot: Snapshot = {
+      format: 1,
+      id,
+      created: options.now.toISOString(),
+      program: options.program,
+      recipients: [...recipients],
+      archives,
+      images: images.images,
+    };
+    const text = Buffer.from(`${JSON.stringify(snapshot, undefined, 1)}\n`);
+    const sealed = await encrypterFor(recipients).encrypt(text);
+    await writeAtomic(sealedFile(place, id), sealed, 0o600);
+    // Last: what has no list isn't a backup.
+    await writeAtomic(listFile(place, id), text, 0o600);
+    const dropped = options.keep === undefined ? [] : await dropOld(place, options.keep);
+    return {
+      id,
+      digest: sha256(sealed),
+      archives: archives.length,
+      written,
+      images: images.images.length,
+      bytes: bytes + images.bytes,
+      dropped,
+    };
+  });
+}
+
+/** Archives that an earlier snapshot lists: only those were finished, and their digests are known. */
+async function knownArchives(place: Place): Promise<ReadonlyMap<string, Archive>> {
+  const known = new Map<string, Archive>();
+  for (const id of await snapshotIds(place).catch(() => [])) {
+    const list = await readList(place, id).catch(() => undefined);
+    for (const archive of list?.archives ?? []) known.set(archive.file, archive);
+  }
+  return known;
+}
+
+async function copyImages(
+  place: Place,
+  id: string,
+  options: TakeOptions,
+): Promise<{ readonly images: Snapshot['images']; readonly bytes: number }> {
+  const from = await openLayout(options.home.store);
+  const to = await openLayout(place.images);
+  const images: Snapshot['images'] = [];
+  let bytes = 0;
+  for (const { tag, descriptor } of await from.list()) {
+    options.progress?.(`copying ${tag}`);
+    const { mediaType, digest, size } = descriptor;
+    bytes += (await copy(from, to, { mediaType, digest, size }, { tags: [imageTag(id, tag)] })).bytes;
+    images.push({ tag, mediaType, digest, size });
+  }
+  return { images, bytes };
+}
+
+const usedSchema = z.record(z.string(), z.array(z.string().max(4096)).min(1));
+
+/**
+ * For whom this place's backups are encrypted. Remembered in the state folder: whoever can write to the place could else put a recipient of
+ * their own there, and read every later backup.
+ */
+async function recipientsFor(place: Place, options: TakeOptions): Promise<readonly string[]> {
+  const file = join(options.home.root, 'backups.json');
+  const text = await readFile(file, 'utf8').catch(() => '{}');
+  const used = usedSchema.safeParse(JSON.parse(text));
+  const before = used.success ? used.data[place.root] : undefined;
+  const remember = async (recipients: readonly string[]) => {
+    if (JSON.stringify(before) === JSON.stringify(recipients)) return recipients;
+    const all = { ...(used.success ? used.data : {}), [place.root]: [...recipients] };
+    await writeAtomic(file, `${JSON.stringify(all, undefined, 1)}\n`, 0o600);
+    return recipients;
+  };
+  if (options.recipients.length > 0) return remember([...new Set(options.recipients)].sort());
+  if (before) return before;
+  if (await stat(place.identity).catch(() => undefined)) {
+    throw new McpBuildError({
+      code: 'backup-recipient-unknown',
+      message: `${place.root} has an identity that this machine did not make`,
+      input: place.root,
+      fix: 'Name the recipient with --recipient: `mcp-build backup list` prints it. Check that it is yours.',
+      exit: 2,
+    });
+  }
+  const { recipient, sealed } = await newIdentity(await options.passphrase());
+  await writeAtomic(place.identity, sealed, 0o600);
+  return remember([recipient]);
+}
+
+/** Forgets all but the newest snapshots, and what only they held. */
+async function dropOld(place: Place, keep: number): Promise<readonly string[]> {
+  const ids = await snapshotIds(place);
+  const old = ids.slice(0, Math.max(0, ids.length - Math.max(1, keep)));
+  if (old.length === 0) return [];
+  const layout = await openLayout(place.images);
+  for (const id of old) {
+    // The list first: a snapshot that is cut off here is no longer offered, rather than offered without its images.
+    await rm(listFile(place, id), { force: true });
+    await rm(sealedFile(place, id), { force: true });
+  }
+  for (const { tag } of await layout.list()) if (old.includes(tag.split('/')[0] ?? '')) await layout.untag(tag);
+  await layout.prune({ grace: 0 });
+  const needed = new Set((await knownArchives(place)).keys());
+  for (const name of await readdir(place.archives)) {
+    if (!needed.has(name)) await rm(join(place.archives, name), { force: true });
+  }
+  return old;
+}
