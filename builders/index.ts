@@ -37,6 +37,7 @@ export {
   type Ecosystem,
   formatSource,
   looksLikeSource,
+  normalizeProject,
   parseServerName,
   parseSource,
   type Source,

@@ -34,15 +34,19 @@ const file = {
   index: text,
 };
 
+/** Where it was built, as its verified provenance said when it was locked: a later release from elsewhere, or from nowhere, is noticed. */
+const origin = z.strictObject({ issuer: text, repository: text, workflow: text.optional() }).optional();
+
 const npmFile = z.strictObject({
   kind: z.literal('npm'),
   ...file,
+  origin,
   /** Folders that hold a copy, relative to the application's root: `node_modules/a/node_modules/b`, in lock order. Empty for the Node runtime. */
   locations: z.array(text).readonly(),
   /** Whether it names install scripts, which never run. */
   installScripts: z.boolean().optional(),
 });
-const wheelFile = z.strictObject({ kind: z.literal('wheel'), ...file });
+const wheelFile = z.strictObject({ kind: z.literal('wheel'), ...file, origin });
 const debFile = z.strictObject({ kind: z.literal('deb'), ...file, architecture: text });
 const artifact = z.discriminatedUnion('kind', [npmFile, wheelFile, debFile]);
 

@@ -10,6 +10,7 @@ export const COMMANDS = {
   remove: { load: async () => (await import('./remove.ts')).removeCommand() },
   manifest: { load: async () => (await import('./manifest.ts')).manifestCommand() },
   lock: { load: async () => (await import('./lock.ts')).lockCommand() },
+  audit: { load: async () => (await import('./audit.ts')).auditCommand() },
   build: { load: async () => (await import('./build.ts')).buildCommand() },
   base: { load: async () => (await import('./base.ts')).baseCommand() },
   test: { load: async () => (await import('./test.ts')).testCommand() },

@@ -30,6 +30,7 @@ export {
 export {
   type Allowed,
   DEFAULT_DRIFT,
+  DEFAULT_VETTING,
   type DriftPolicy,
   DURATION,
   defaultPolicy,
@@ -48,6 +49,7 @@ export {
   type Trusted,
   type TrustedIdentity,
   type TrustedKey,
+  type VettingRules,
 } from './policy/index.ts';
 export { cyclonedx } from './predicate/cyclonedx.ts';
 export { type Material, type Materials, nameOf, purlOf } from './predicate/materials.ts';
@@ -56,6 +58,7 @@ export { type Permissions, readServer, type ServerPredicate, serverSchema } from
 export { spdx } from './predicate/spdx.ts';
 export { summaryPredicate, type Verification } from './predicate/summary.ts';
 export {
+  isWorse,
   readVulns,
   type Scan,
   SEVERITIES,

@@ -16,3 +16,4 @@ export {
 export { bakeSystem, baseOf } from './system-bake.ts';
 export { lockSystem, parsePackageName, type SystemOptions } from './system-lock.ts';
 export { type BaseChange, baseChanges, type UpdateOptions, updateBase } from './update.ts';
+export { compareVersions as compareDebian } from './version.ts';

@@ -30,3 +30,9 @@ export const refreshNpm: typeof import('./resolve.ts').refresh = async (...param
 /** What the registry says of locked files today. See published.ts. */
 export const publishedNpm: typeof import('./published.ts').published = async (...parameters) =>
   (await import('./published.ts')).published(...parameters);
+
+/** What the registry says of locked files today, with deprecation, signatures and attestations. See listing.ts. */
+export const listNpm: typeof import('./listing.ts').listNpm = async (...parameters) =>
+  (await import('./listing.ts')).listNpm(...parameters);
+
+export type { NpmListing, NpmSignature } from './listing.ts';

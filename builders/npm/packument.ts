@@ -65,12 +65,29 @@ function reduce(manifest: Fields, name: string, version: string): Manifest {
     kept.deprecated = oneLine(manifest.deprecated) || 'deprecated';
   }
   const dist = isFields(manifest.dist) ? manifest.dist : {};
-  kept.dist = Object.fromEntries(
-    ['tarball', 'integrity', 'shasum'].flatMap((field) =>
-      typeof dist[field] === 'string' ? [[field, dist[field]]] : [],
+  kept.dist = {
+    ...Object.fromEntries(
+      ['tarball', 'integrity', 'shasum'].flatMap((field) =>
+        typeof dist[field] === 'string' ? [[field, dist[field]]] : [],
+      ),
     ),
-  );
+    ...proofsOf(dist),
+  };
   return kept;
+}
+
+/** What vetting verifies: signatures, and where attestations are. None of it counts before it is verified. */
+function proofsOf(dist: Fields): Fields {
+  const signatures = (Array.isArray(dist.signatures) ? dist.signatures : [])
+    .filter(isFields)
+    .filter(({ keyid, sig }) => typeof keyid === 'string' && typeof sig === 'string')
+    .slice(0, 10)
+    .map(({ keyid, sig }) => ({ keyid, sig }));
+  const url = isFields(dist.attestations) ? dist.attestations.url : undefined;
+  return {
+    ...(signatures.length > 0 ? { signatures } : {}),
+    ...(typeof url === 'string' ? { attestations: url } : {}),
+  };
 }
 
 /** A dependency that no package can be called is one nothing could ever satisfy; the name would become a path. */

@@ -22,12 +22,12 @@ export async function describeWheel(wheel: WheelArtifact, open: Open): Promise<W
     const chunks: Uint8Array[] = [];
     if (member.content instanceof Uint8Array) chunks.push(member.content);
     else for await (const chunk of member.content) chunks.push(Buffer.from(chunk));
-    return described(Buffer.concat(chunks).toString('utf8'));
+    return describeMetadata(Buffer.concat(chunks).toString('utf8'));
   }
   return { license: undefined, requires: [] };
 }
 
-function described(text: string): WheelDescription {
+export function describeMetadata(text: string): WheelDescription {
   const end = /\r?\n\r?\n/.exec(text);
   const lines = (end ? text.slice(0, end.index) : text).split(/\r?\n/);
   const values = (field: string) =>

@@ -3,8 +3,9 @@ import type { LayerLock, Open, WheelArtifact } from '../lock.ts';
 import { bake } from './bake.ts';
 import { inspect, type StartupHook } from './inspect.ts';
 
-export { describeWheel, type WheelDescription } from './describe.ts';
+export { describeMetadata, describeWheel, type WheelDescription } from './describe.ts';
 export type { StartupHook } from './inspect.ts';
+export { claimedServerName, parseMetadata } from './metadata.ts';
 
 /**
  * Servers from PyPI and every index that speaks its simple API: docs/pypi.md. What resolves and what talks to indexes is loaded by the
@@ -36,3 +37,9 @@ export async function startupHooks(layer: LayerLock, open: Open): Promise<readon
 /** What the indexes say of locked files today. See published.ts. */
 export const publishedPypi: typeof import('./published.ts').published = async (...parameters) =>
   (await import('./published.ts')).published(...parameters);
+
+/** What the indexes say of locked files today, with yanking and provenance. See listing.ts. */
+export const listWheels: typeof import('./listing.ts').listWheels = async (...parameters) =>
+  (await import('./listing.ts')).listWheels(...parameters);
+
+export type { WheelListing } from './listing.ts';

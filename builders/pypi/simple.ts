@@ -11,6 +11,10 @@ export interface ListedFile {
   readonly sha256: string | undefined;
   readonly size: number | undefined;
   readonly uploaded: string | undefined;
+  /** PEP 592: why it was taken back, empty where no reason is given; undefined where it wasn't. */
+  readonly yanked?: string | undefined;
+  /** Address of its provenance (PEP 740). */
+  readonly provenance?: string | undefined;
 }
 
 const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
@@ -27,6 +31,8 @@ const page = z.object({
       hashes: z.record(z.string(), z.string()),
       size: z.int().nonnegative().nullish(),
       'upload-time': z.string().max(64).nullish(),
+      yanked: z.union([z.boolean(), z.string()]).nullish().catch(undefined),
+      provenance: z.string().max(8192).nullish().catch(undefined),
     }),
   ),
 });
@@ -90,6 +96,10 @@ function fromJson(text: string, base: string, address: string): readonly ListedF
             sha256: hex(file.hashes.sha256),
             size: file.size ?? undefined,
             uploaded: file['upload-time'] ?? undefined,
+            ...(file.yanked === true || typeof file.yanked === 'string'
+              ? { yanked: file.yanked === true ? '' : file.yanked }
+              : {}),
+            ...(file.provenance ? { provenance: absolute(file.provenance, base) } : {}),
           },
         ];
   });
@@ -110,7 +120,17 @@ function fromHtml(text: string, base: string): readonly ListedFile[] {
     address.hash = '';
     const name = decode(address.pathname.split('/').at(-1) ?? '');
     if (name === '') continue;
-    found.push({ file: name, url: address.href, sha256: hex(hash), size: undefined, uploaded: undefined });
+    const yanked = /(?:^|\s)data-yanked(?:\s*=\s*(?:"([^"]*)"|'([^']*)'))?/i.exec(attributes);
+    const provenance = /(?:^|\s)data-provenance\s*=\s*(?:"([^"]*)"|'([^']*)')/i.exec(attributes);
+    found.push({
+      file: name,
+      url: address.href,
+      sha256: hex(hash),
+      size: undefined,
+      uploaded: undefined,
+      ...(yanked ? { yanked: entities(yanked[1] ?? yanked[2] ?? '') } : {}),
+      ...(provenance ? { provenance: absolute(entities(provenance[1] ?? provenance[2] ?? ''), root) } : {}),
+    });
   }
   return found;
 }

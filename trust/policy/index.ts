@@ -16,3 +16,4 @@ export {
   type TrustedIdentity,
   type TrustedKey,
 } from './types.ts';
+export { DEFAULT_VETTING, type VettingRules } from './vetting.ts';

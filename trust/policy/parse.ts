@@ -49,7 +49,7 @@ export async function parsePolicy(text: string, name: string, read: ReadText): P
     const type = predicate === undefined ? undefined : typeOf(predicate, `exceptions.${at}`, name);
     return { ...rest, ...(type === undefined ? {} : { predicateType: type }), expires: Date.parse(expires) };
   });
-  return { name, rules, exceptions };
+  return { name, rules, exceptions, ...(said.vetting ? { vetting: said.vetting } : {}) };
 }
 
 async function parseYaml(text: string, name: string): Promise<unknown> {

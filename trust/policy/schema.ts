@@ -3,6 +3,7 @@ import { isDigest } from '../../digest/index.ts';
 import { SEVERITIES } from '../predicate/vulns.ts';
 import { PREDICATES } from '../statement.ts';
 import { DURATION } from './duration.ts';
+import { vettingSchema } from './vetting.ts';
 
 /** A reader refuses any other. */
 export const POLICY_VERSION = 1;
@@ -169,6 +170,7 @@ export const policySchema = z
     identities: z.record(name, identity).default({}),
     rules: z.array(rule).max(1000).describe('The first that matches decides. Where none does, the answer is no.'),
     exceptions: z.array(exception).max(1000).default([]),
+    vetting: vettingSchema.optional(),
   })
   .meta({ title: 'mcp-build policy', description: 'Who may sign what, and what it takes for an image to be started.' });
 

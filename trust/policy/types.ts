@@ -3,6 +3,7 @@ import type { Permissions } from '../predicate/server.ts';
 import type { Severity } from '../predicate/vulns.ts';
 import type { Testimonies, TrustedRoot } from '../sigstore.ts';
 import type { CheckId } from '../verdict.ts';
+import type { VettingRules } from './vetting.ts';
 
 /** Someone whose word counts. */
 export type Trusted = TrustedKey | TrustedIdentity;
@@ -103,4 +104,6 @@ export interface Policy {
   readonly name: string;
   readonly rules: readonly Rule[];
   readonly exceptions: readonly Exception[];
+  /** What may not get into an image in the first place; vetting's defaults where absent. */
+  readonly vetting?: VettingRules;
 }

@@ -1,0 +1,166 @@
+import { Command, Option } from 'commander';
+import { writeAtomic } from '../files/index.ts';
+import { SEVERITIES } from '../trust/index.ts';
+import { type Finding, finding } from '../vetting/index.ts';
+import { type Audited, auditLock } from './line/audit.ts';
+import { vettingRules } from './line/audit-policy.ts';
+import {
+  configuredServers,
+  lockTarget,
+  sourceTarget,
+  type Target,
+  type TargetOptions,
+  targetKind,
+  toolsAt,
+} from './line/audit-target.ts';
+import { readLockFolder } from './line/folder.ts';
+import { homeOf } from './line/home.ts';
+import { examples, jsonOption } from './options.ts';
+import { table, terminal } from './terminal.ts';
+
+const FORMATS = ['table', 'json'] as const;
+
+interface Options {
+  readonly policy?: string;
+  readonly offline?: boolean;
+  readonly previous?: string;
+  readonly tools?: string;
+  readonly all?: boolean;
+  readonly format?: (typeof FORMATS)[number];
+  readonly output?: string;
+  readonly json?: boolean;
+}
+
+export function auditCommand(): Command {
+  return new Command('audit')
+    .summary('look at what a server brings, and refuse what must not get in')
+    .description(
+      'Reads every package of a server, on the exact bytes that are or will be in its image, and asks its index and the advisories about each: where it comes from, how old it is, who built it, what it holds, what is known against it, and what its tools say to a model. Nothing of a package is executed. Exits with 4 when the policy refuses something.',
+    )
+    .argument(
+      '<target>',
+      'a folder of ./lockfiles/ or any lock’s folder, npm:<package>[@range] or pypi:<project>[specifier], or an MCP client’s configuration (.json)',
+    )
+    .option('--policy <file>', 'policy whose section vetting decides; ./policy.yaml or yours by default')
+    .option('--previous <folder>', 'the lock that this one follows: what is new is told')
+    .option('--tools <file>', 'a tools.json of before: what changed is told')
+    .option('--offline', 'ask nobody: archives from the cache, advisories as they were last updated')
+    .option('--all', 'facts too: hosts, variables, compiled files, …')
+    .addOption(new Option('--format <format>', 'what to print').choices(FORMATS).default('table'))
+    .option('--output <file>', 'write it to a file instead')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build audit npm:@modelcontextprotocol/server-memory', 'before it is locked'],
+        ['mcp-build audit server-memory', 'a lock, with the tools that were recorded beside it'],
+        ['mcp-build audit server-memory --previous old/server-memory', 'in a review: what does the update bring?'],
+        ['mcp-build audit ~/.cursor/mcp.json', 'every server that a client starts'],
+      ),
+    )
+    .action(audit);
+}
+
+async function audit(text: string, options: Options): Promise<void> {
+  const out = terminal(options);
+  const environment = { ...process.env };
+  const home = homeOf(environment);
+  const workspace = process.cwd();
+  const now = new Date();
+  const { rules, file } = await vettingRules(environment, workspace, options.policy);
+  if (file) out.note(`by the policy ${file}`);
+  const settings: TargetOptions = { home, environment, workspace, now, progress: out.progress };
+  const { targets, about } = await targetsOf(text, settings);
+  const previous = options.previous === undefined ? undefined : await readLockFolder(options.previous);
+  const earlierTools = options.tools === undefined ? undefined : await toolsAt(options.tools);
+  const audited: Audited[] = [];
+  for (const { folder, tools } of targets) {
+    audited.push(
+      await auditLock(folder, {
+        home,
+        environment,
+        workspace,
+        rules,
+        offline: options.offline,
+        tools,
+        earlierTools,
+        previous,
+        now,
+        progress: out.progress,
+      }),
+    );
+  }
+  const refused = audited.some((one) => one.refused.length > 0);
+  const document = { audited: audited.map(summary), about, refused };
+  const format = options.json ? 'json' : (options.format ?? 'table');
+  const shown =
+    format === 'json'
+      ? JSON.stringify(document)
+      : audited
+          .map((one) => describe(one, options.all === true))
+          .concat(about.map(line))
+          .join('\n\n');
+  if (options.output === undefined) {
+    await out.result(document, shown);
+  } else {
+    await writeAtomic(options.output, `${shown}\n`);
+    out.note(`wrote ${options.output}`);
+  }
+  if (refused) process.exitCode = 4;
+}
+
+async function targetsOf(text: string, options: TargetOptions): Promise<{ targets: Target[]; about: Finding[] }> {
+  switch (await targetKind(text, options.workspace)) {
+    case 'source':
+      return { targets: [await sourceTarget(text, options)], about: [] };
+    case 'lock':
+    case 'image':
+      return { targets: [await lockTarget(text, options)], about: [] };
+    case 'config': {
+      const targets: Target[] = [];
+      const about: Finding[] = [];
+      for (const { name, source, pinned, command } of await configuredServers(text)) {
+        if (!pinned) about.push(finding('unpinned', name, `Is started with ${command}: whatever is newest runs`));
+        if (source) targets.push(await sourceTarget(source, options));
+      }
+      return { targets, about };
+    }
+  }
+}
+
+function summary({ name, findings, refused, packages }: Audited) {
+  return { name, packages: packages.length, findings, refused: refused.length };
+}
+
+function describe({ name, findings, refused, packages }: Audited, all: boolean): string {
+  const shown = findings.filter(({ severity, excepted }) => all || (severity !== 'none' && !excepted));
+  const rows = shown.map((one) => [
+    refused.includes(one) ? '✗' : one.excepted ? '○' : '·',
+    one.severity,
+    one.code,
+    one.subject,
+    one.message,
+  ]);
+  const counts = [...SEVERITIES].reverse().flatMap((severity) => {
+    const count = findings.filter((one) => one.severity === severity && !one.excepted).length;
+    return count > 0 ? [`${count} ${severity === 'none' ? 'facts' : severity}`] : [];
+  });
+  const verdict =
+    refused.length > 0 ? `REFUSED: ${refused.length} of ${findings.length} findings` : 'nothing is refused';
+  const ways = refused
+    .slice(0, 20)
+    .flatMap(({ subject, path, remedy, evidence }) => [
+      `  ${subject}${path && path.length > 1 ? `  (${path.join(' → ')})` : ''}`,
+      ...evidence.slice(0, 5).map((line) => `    ${line}`),
+      `    fix: ${remedy}`,
+    ]);
+  return [
+    ...(rows.length > 0 ? [table(rows)] : []),
+    ...ways,
+    `${name}: ${packages.length} packages, ${counts.join(', ') || 'no findings'}; ${verdict}`,
+  ].join('\n');
+}
+
+function line({ severity, code, subject, message }: Finding): string {
+  return `· ${severity}  ${code}  ${subject}  ${message}`;
+}

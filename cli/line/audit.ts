@@ -1,0 +1,188 @@
+import { join } from 'node:path';
+import { type Artifact, artifactCache, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
+import { parseIntegrity } from '../../digest/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
+import { readBounded, writeAtomic } from '../../files/index.ts';
+import { DEFAULT_VETTING, type VettingRules } from '../../trust/index.ts';
+import {
+  type AuditInput,
+  audit,
+  type Contents,
+  contentsSchema,
+  decide,
+  type Finding,
+  fileKey,
+  type Package,
+  packagesOf,
+  READER,
+  readContents,
+  type ToolList,
+} from '../../vetting/index.ts';
+import { fetchArtifact } from './adapters.ts';
+import { askIndexes } from './audit-ask.ts';
+import type { LockFolder } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+
+export interface AuditOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly workspace: string | undefined;
+  readonly rules?: VettingRules | undefined;
+  /** Nobody is asked: archives come from the cache, and what indexes would say is not known. */
+  readonly offline?: boolean | undefined;
+  readonly advisories?: AuditInput['advisories'];
+  /** What the server was seen to offer, and what was reviewed before. */
+  readonly tools?: ToolList | undefined;
+  readonly earlierTools?: ToolList | undefined;
+  /** The lock that this one follows. */
+  readonly previous?: LockFolder | undefined;
+  readonly now: Date;
+  readonly progress?: (line: string) => void;
+}
+
+/** A lock, looked at from every side, and what the policy makes of it. */
+export interface Audited {
+  readonly name: string;
+  /** Everything, as the policy weighs it; worst first. */
+  readonly findings: readonly Finding[];
+  /** For these nothing is to be built, published or signed. */
+  readonly refused: readonly Finding[];
+  readonly packages: readonly Package[];
+  readonly contents: ReadonlyMap<string, Contents>;
+}
+
+/**
+ * Every check of a lock on the exact bytes that are or will be in its image.
+ * @throws what fetching the locked files throws where they are not at hand (`artifact-unavailable`, `integrity`)
+ */
+export async function auditLock(folder: LockFolder, options: AuditOptions): Promise<Audited> {
+  const rules = options.rules ?? DEFAULT_VETTING;
+  const contents = await readLock(folder, options);
+  const packages = packagesOf(folder.lock, folder.files, contents);
+  const asked = options.offline ? {} : await askIndexes(packages, { ...options, rules });
+  const previous = options.previous ? await readPrevious(options.previous, options) : undefined;
+  const found = audit({
+    lock: folder.lock,
+    native: folder.files,
+    contents,
+    ...asked,
+    advisories: options.advisories,
+    tools: options.tools,
+    earlierTools: options.earlierTools,
+    previous,
+    rules,
+    now: options.now,
+  });
+  return { name: folder.lock.name, ...decide(found, rules, options.now), packages, contents };
+}
+
+/** @throws McpBuildError `vetting-refused` (exit 4) naming the worst of what was refused */
+export function requireVetted({ name, refused }: Pick<Audited, 'name' | 'refused'>): void {
+  const [worst] = refused;
+  if (!worst) return;
+  throw new McpBuildError({
+    code: 'vetting-refused',
+    message: `${name}: ${worst.subject} ${worst.code}: ${worst.message}${refused.length > 1 ? `, and ${refused.length - 1} more` : ''}`,
+    input: name,
+    fix: `Look at all of it with \`mcp-build audit ${name}\`; what you accept goes into the policy, under vetting.exceptions, with a reason and a day.`,
+    exit: 4,
+  });
+}
+
+type Readable = NpmArtifact | WheelArtifact;
+
+/** What the archives of a lock hold, by `fileKey`: read once, then kept by their hash. One that can't be read is left out, which is a finding. */
+export async function readLock(
+  { lock }: Pick<LockFolder, 'lock'>,
+  { home, environment, workspace, offline, progress }: Omit<AuditOptions, 'now'>,
+): Promise<ReadonlyMap<string, Contents>> {
+  const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) => {
+    if (offline) throw notAtHand(artifact);
+    return fetchArtifact(artifact, { cache: home.cache, environment, workspace });
+  });
+  const wanted = new Map<string, Readable>();
+  for (const { layers } of Object.values(lock.platforms)) {
+    for (const { name, files } of layers) {
+      if (name === 'base' || name === 'runtime') continue;
+      for (const file of files) if (file.kind !== 'deb') wanted.set(fileKey(file), file);
+    }
+  }
+  const found = new Map<string, Contents>();
+  const unread: Readable[] = [];
+  await Promise.all(
+    [...wanted].map(async ([key, file]) => {
+      const kept = await recall(home, file);
+      if (kept) found.set(key, kept);
+      else unread.push(file);
+    }),
+  );
+  if (unread.length > 0) cache.fill(unread).catch(() => undefined);
+  for (const [at, file] of unread.entries()) {
+    progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${unread.length})`);
+    const read = await readContents(file, cache.open).catch((error: unknown) => stopped(error));
+    if (!('problem' in read)) await remember(home, file, read);
+    found.set(fileKey(file), 'problem' in read ? read.problem : read);
+  }
+  return found;
+}
+
+/** An archive that its reader refuses has not been vetted; that the network is down is not its fault. */
+function stopped(error: unknown): { problem: Contents } {
+  if (!(error instanceof McpBuildError) || error.exit === 5) throw error;
+  const none = { requires: [], hooks: [], exotic: [], native: [], minified: [], obfuscated: [], unicode: [] };
+  const neither = {
+    credentials: [],
+    downloads: [],
+    secretFiles: [],
+    hosts: [],
+    environment: [],
+    processes: [],
+    dynamic: [],
+  };
+  return {
+    problem: {
+      reader: READER,
+      files: 0,
+      bytes: 0,
+      scripts: {},
+      ...none,
+      ...neither,
+      stopped: `${error.code}: ${error.message}`,
+    },
+  };
+}
+
+async function readPrevious(folder: LockFolder, options: AuditOptions): Promise<AuditInput['previous']> {
+  // Its archives may be gone from every index by now; what was kept of them still tells.
+  const contents = await readLock(folder, options).catch(() => new Map<string, Contents>());
+  return { packages: packagesOf(folder.lock, folder.files, contents), contents };
+}
+
+function keptPath(home: Home, { integrity }: Artifact): string {
+  const { algorithm, hex } = parseIntegrity(integrity);
+  return join(home.cache, 'vetting', String(READER), `${algorithm}-${hex}.json`);
+}
+
+async function recall(home: Home, file: Artifact): Promise<Contents | undefined> {
+  const text = await readBounded(keptPath(home, file), 8 * 1024 * 1024).catch(() => undefined);
+  if (!text) return undefined;
+  try {
+    return contentsSchema.safeParse(JSON.parse(text.toString('utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+async function remember(home: Home, file: Artifact, contents: Contents): Promise<void> {
+  await writeAtomic(keptPath(home, file), JSON.stringify(contents));
+}
+
+function notAtHand(artifact: Artifact): McpBuildError {
+  return new McpBuildError({
+    code: 'artifact-unavailable',
+    message: `${artifact.name} ${artifact.version} is not in the cache, and nobody may be asked`,
+    input: artifact.file,
+    fix: 'Run it once without --offline.',
+    exit: 5,
+  });
+}

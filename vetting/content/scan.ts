@@ -1,0 +1,173 @@
+import type { Contents, Place } from './contents.ts';
+import { hostOf, isNative, isSample, type Language, LONGEST, languageOf, PATTERNS } from './patterns.ts';
+
+/** In bytes; a window of a large file. */
+const WINDOW = 1024 * 1024;
+/** Places of one kind that are kept of an archive; a reviewer reads the first few. */
+const PLACES = 20;
+const NAMES = 300;
+/** Names like `_0x3fa2b1` in one file, from which on it was mangled by an obfuscator and not by chance. */
+const MANGLED = 40;
+
+/** What is collected while an archive's files pass by. */
+export class Scan {
+  readonly native: string[] = [];
+  readonly minified: string[] = [];
+  readonly obfuscated: Place[] = [];
+  readonly unicode: Place[] = [];
+  readonly credentials: Place[] = [];
+  readonly downloads: Place[] = [];
+  readonly secretFiles: Place[] = [];
+  readonly processes: Place[] = [];
+  readonly dynamic: Place[] = [];
+  readonly #hosts = new Set<string>();
+  readonly #environment = new Set<string>();
+
+  /** @param content is used before this returns, never kept */
+  async file(path: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+    if (content instanceof Uint8Array) {
+      this.#begin(path, content)?.(content, 0);
+      return;
+    }
+    let look: Look | undefined;
+    let held: Uint8Array = new Uint8Array(0);
+    let first = true;
+    let line = 0;
+    for await (const chunk of content) {
+      held = Buffer.concat([held, chunk]);
+      if (held.length < WINDOW) continue;
+      if (first) look = this.#begin(path, held);
+      first = false;
+      look?.(held, line);
+      const rest = Uint8Array.from(held.subarray(held.length - LONGEST));
+      line += newlines(held) - newlines(rest);
+      held = rest;
+    }
+    if (first) look = this.#begin(path, held);
+    look?.(held, line);
+  }
+
+  #begin(path: string, head: Uint8Array): Look | undefined {
+    if (isNative(head)) {
+      if (this.native.length < NAMES) this.native.push(path);
+      return undefined;
+    }
+    const language = languageOf(path, head.subarray(0, 512));
+    if (language === undefined) return undefined;
+    if (language === 'javascript' && isMinified(head) && this.minified.length < NAMES) this.minified.push(path);
+    let mangled = 0;
+    return (window, line) => {
+      mangled = this.#window(path, window, line, language, mangled);
+    };
+  }
+
+  #window(path: string, window: Uint8Array, firstLine: number, language: Language, before: number): number {
+    const text = Buffer.from(window.buffer, window.byteOffset, window.length).toString('latin1');
+    const pattern = PATTERNS[language];
+    let mangled = before;
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+      const group = match.groups ?? {};
+      if (group.mangled !== undefined) {
+        mangled += 1;
+        if (mangled === MANGLED) add(this.obfuscated, { path, what: 'names like _0x… throughout' });
+        continue;
+      }
+      if (group.host !== undefined) {
+        const host = hostOf(group.host);
+        if (host !== undefined && this.#hosts.size < NAMES) this.#hosts.add(host);
+        continue;
+      }
+      const variable = group.env ?? group.env2;
+      if (variable !== undefined) {
+        if (this.#environment.size < NAMES) this.#environment.add(variable);
+        continue;
+      }
+      const found = this.#placed(group);
+      if (!found || found.list.length >= PLACES) continue;
+      const last = found.list.at(-1);
+      // One line a file is enough for what is everywhere in it.
+      if (last?.path === path && last.what === found.what) continue;
+      add(found.list, { path, line: firstLine + lineAt(text, match.index), what: found.what });
+    }
+    return mangled;
+  }
+
+  #placed(group: Readonly<Record<string, string | undefined>>): { list: Place[]; what: string } | undefined {
+    if (group.credential !== undefined) {
+      // Never the secret itself: a report is passed around.
+      return isSample(group.credential)
+        ? undefined
+        : { list: this.credentials, what: `${group.credential.slice(0, 7)}… (${group.credential.length} characters)` };
+    }
+    if (group.key !== undefined) return { list: this.credentials, what: 'a private key' };
+    if (group.secretFile !== undefined) return { list: this.secretFiles, what: group.secretFile };
+    if (group.download !== undefined) return { list: this.downloads, what: group.download.slice(0, 120) };
+    if (group.fetched !== undefined) return { list: this.downloads, what: group.fetched };
+    if (group.decoded !== undefined) return { list: this.obfuscated, what: `${group.decoded}: runs what it decodes` };
+    if (group.jsfuck !== undefined) return { list: this.obfuscated, what: 'code written in six characters' };
+    if (group.process !== undefined) return { list: this.processes, what: group.process };
+    if (group.dynamic !== undefined) return { list: this.dynamic, what: group.dynamic.replace(/\s?\($/, '') };
+    if (group.bidi !== undefined)
+      return { list: this.unicode, what: 'text that is shown in another order (bidirectional control)' };
+    if (group.tags !== undefined) return { list: this.unicode, what: 'invisible tag characters' };
+    if (group.variation !== undefined) return { list: this.unicode, what: 'a run of variation selectors' };
+    if (group.zero !== undefined) return { list: this.unicode, what: 'a run of zero-width characters' };
+    return undefined;
+  }
+
+  result(): Pick<
+    Contents,
+    | 'native'
+    | 'minified'
+    | 'obfuscated'
+    | 'unicode'
+    | 'credentials'
+    | 'downloads'
+    | 'secretFiles'
+    | 'processes'
+    | 'dynamic'
+    | 'hosts'
+    | 'environment'
+  > {
+    const { native, minified, obfuscated, unicode, credentials, downloads, secretFiles, processes, dynamic } = this;
+    return {
+      native,
+      minified,
+      obfuscated,
+      unicode,
+      credentials,
+      downloads,
+      secretFiles,
+      processes,
+      dynamic,
+      hosts: [...this.#hosts].sort(),
+      environment: [...this.#environment].sort(),
+    };
+  }
+}
+
+type Look = (window: Uint8Array, firstLine: number) => void;
+
+function add(list: Place[], place: Place): void {
+  if (list.length < PLACES) list.push(place);
+}
+
+/** From its first 64 KiB: lines that nobody wrote by hand. */
+function isMinified(head: Uint8Array): boolean {
+  const part = head.subarray(0, 65_536);
+  return part.length > 2048 && part.length / (newlines(part) + 1) > 500;
+}
+
+function newlines(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count += 1;
+  return count;
+}
+
+/** 1 for the first. */
+function lineAt(text: string, index: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at >= 0 && at < index; at = text.indexOf('\n', at + 1)) line += 1;
+  return line;
+}

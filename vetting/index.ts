@@ -1,0 +1,11 @@
+export type { Advisories } from './advisories/advisories.ts';
+export type { AdvisoryEcosystem, Match } from './advisories/record.ts';
+export { type AuditInput, audit } from './audit.ts';
+export { type Contents, contentsSchema, READER } from './content/contents.ts';
+export { readContents } from './content/read.ts';
+export { FINDINGS, type Finding, type FindingCode, finding, printed, sorted } from './finding.ts';
+export { type Decision, decide } from './gate.ts';
+export type { Listing } from './origin/listing.ts';
+export { type Origin, type Provenance, plainRepository, sameRepository } from './origin/provenance.ts';
+export { examineTools, type ToolItem, type ToolList } from './tools/check.ts';
+export { fileKey, nameOf, type Package, packagesOf, pathsOf, refOf } from './tree.ts';
