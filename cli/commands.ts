@@ -36,6 +36,8 @@ export const COMMANDS = {
   prune: { load: async () => (await import('./prune.ts')).pruneCommand() },
   backup: { load: async () => (await import('./backup.ts')).backupCommand() },
   restore: { load: async () => (await import('./restore.ts')).restoreCommand() },
+  serve: { load: async () => (await import('./serve.ts')).serveCommand() },
+  token: { load: async () => (await import('./token.ts')).tokenCommand() },
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },
 } satisfies Record<string, Loadable>;
 

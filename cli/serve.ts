@@ -1,0 +1,141 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import type { McpBuildError } from '../errors/index.ts';
+import { type GatewayConfig, loadConfig, openGateway, parseConfig } from '../gateway/index.ts';
+import { homeOf } from './line/home.ts';
+import { identities, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
+import { watchFiles } from './line/serve-watch.ts';
+import { runtimeOf } from './line/start.ts';
+import { examples, jsonOption } from './options.ts';
+import { terminal } from './terminal.ts';
+
+interface Options {
+  readonly config: string;
+  readonly locked?: boolean;
+  readonly check?: boolean;
+  readonly allowAnonymous?: boolean;
+  readonly json?: boolean;
+}
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .summary('serve many servers over HTTP, in place of mcp-proxy')
+    .description(
+      'Reads the config.json of TBXark’s mcp-proxy and serves each of its servers at /<name>/mcp (Streamable HTTP) and /<name>/sse.\nWhat it starts with npx, uvx or docker is locked, built and signed on first use, verified, and run in a container of its own.\nSIGHUP, or a change of the file, takes over a new configuration; servers that are the same in it go on.',
+    )
+    .requiredOption('--config <file|url>', 'the configuration: a file, or an http(s) address')
+    .option('--locked', 'lock nothing new: what has no lock yet is refused')
+    .option('--check', 'only check the configuration, and say what would be served')
+    .option('--allow-anonymous', 'let in, without a token, whoever reaches the address')
+    .addOption(new Option('--port <number>', 'in place of the port in the configuration').argParser(Number))
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['mcp-build serve --config config.json', 'every server of the file'],
+        ['mcp-build serve --config config.json --check', 'see what it would serve'],
+        ['mcp-build token create phone && mcp-build serve --config config.json', 'for holders of a token'],
+      ),
+    )
+    .action(async (options: Options & { readonly port?: number }) => {
+      await serve(options);
+    });
+}
+
+async function serve(options: Options & { readonly port?: number }): Promise<void> {
+  const out = terminal(options);
+  const environment = { ...process.env };
+  const home = homeOf(environment);
+  const place = /^https?:\/\//.test(options.config) ? options.config : resolve(options.config);
+  const read = async (): Promise<GatewayConfig> => {
+    const parsed = parseConfig(await loadConfig(place), place, environment);
+    if (options.port === undefined || parsed.address.kind === 'unix') return parsed;
+    return { ...parsed, address: { ...parsed.address, port: options.port } };
+  };
+  const config = await read();
+  if (options.check) return show(config, out);
+  // Minutes of locking and building would be for nothing.
+  if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
+  let tokens = await identities(home);
+  const gateway = await openGateway({
+    config,
+    prepare: (server) =>
+      prepareServer(server, {
+        home,
+        environment,
+        locked: options.locked === true,
+        progress: out.progress,
+        say: out.note,
+      }),
+    tokens: () => tokens,
+    ...(config.tls ? { tls: await tlsMaterial(config.tls) } : {}),
+    anonymous: options.allowAnonymous === true,
+    say: out.note,
+  });
+  const end = ending();
+  const reload = async () => {
+    try {
+      tokens = await identities(home);
+      const next = await read();
+      await gateway.reload(next, next.tls ? await tlsMaterial(next.tls) : undefined);
+      out.note('took over the configuration as it is now');
+    } catch (error) {
+      // What runs goes on as it was: a slip of the pen takes nothing down.
+      const { message, fix } = error as McpBuildError;
+      out.note(`kept the configuration as it was: ${message}${fix ? ` ${fix}` : ''}`);
+    }
+  };
+  let last = Promise.resolve();
+  const again = () => {
+    last = last.then(reload);
+  };
+  process.on('SIGHUP', again);
+  await mkdir(dirname(tokensFile(home)), { recursive: true, mode: 0o700 });
+  const files = [...(place === options.config && /^https?:/.test(place) ? [] : [place]), tokensFile(home)];
+  const unwatch = watchFiles([...files, ...(config.tls ? [config.tls.cert, config.tls.key] : [])], again);
+  try {
+    out.note(`listening on ${gateway.url}`);
+    await Promise.race([gateway.settled, end]);
+    out.clear();
+    const { servers } = gateway.health();
+    const base = config.baseURL?.href.replace(/\/$/, '') ?? gateway.url;
+    await out.result(
+      { url: gateway.url, servers },
+      Object.entries(servers)
+        .map(([name, { trouble }]) => (trouble === undefined ? `${base}/${name}/mcp` : `${name}: ${trouble}`))
+        .join('\n'),
+    );
+    await end;
+  } finally {
+    process.off('SIGHUP', again);
+    unwatch();
+    await gateway.close();
+  }
+  // A resolver's or a build's leftovers must not hold up the end.
+  process.exit(0);
+}
+
+function ending(): Promise<void> {
+  return new Promise((done) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
+  });
+}
+
+async function show(config: GatewayConfig, out: ReturnType<typeof terminal>): Promise<void> {
+  const servers = config.servers.map(({ name, behind, tokens, sessions }) => ({
+    name,
+    runs: behind.kind === 'remote' ? new URL(behind.url).origin : targetOf(behind.target),
+    sessions,
+    tokens: tokens.length,
+    ...(behind.kind === 'contained' ? { permissions: behind.permissions } : {}),
+  }));
+  await out.result(
+    { address: config.address, servers },
+    servers.map(({ name, runs }) => `${name}  ${runs}`).join('\n'),
+  );
+}
+
+function targetOf(target: { readonly kind: string; readonly source?: string; readonly image?: string }): string {
+  return target.source ?? target.image ?? target.kind;
+}

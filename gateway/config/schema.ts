@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import { parseDuration } from './duration.ts';
+
+const duration = z.union([z.string(), z.number()]).transform((value, context) => {
+  const milliseconds = parseDuration(value);
+  if (milliseconds !== undefined) return milliseconds;
+  context.addIssue({ code: 'custom', message: 'is no duration: write 30s, 1m30s or a number of nanoseconds' });
+  return z.NEVER;
+});
+
+const token = z.string().min(1).max(4096);
+const text = z.string().max(64 * 1024);
+const texts = z.record(z.string().min(1).max(200), text);
+const transport = z.enum(['stdio', 'sse', 'streamable-http', 'http']);
+const limit = z.int().min(1).max(1_000_000);
+
+const filter = z.strictObject({
+  mode: z.enum(['allow', 'block']).default('allow'),
+  list: z.array(z.string().max(400)).max(5000).default([]),
+});
+
+/** The fields of TBXark's `options`, and below them this gateway's own. */
+const options = z.strictObject({
+  panicIfInvalid: z.boolean().optional(),
+  logEnabled: z.boolean().optional(),
+  authTokens: z.array(token).max(1000).optional(),
+  toolFilter: filter.optional(),
+  disabled: z.boolean().optional(),
+  pingInterval: duration.optional(),
+  autoReconnect: z.boolean().optional(),
+  reconnectInterval: duration.optional(),
+  readOnly: z.boolean().optional(),
+  sessions: z.enum(['auto', 'shared', 'per-client']).optional(),
+  lazy: z.boolean().optional(),
+  idleTimeout: duration.optional(),
+  sessionTimeout: duration.optional(),
+  maxConcurrent: limit.optional(),
+  maxQueued: limit.optional(),
+  maxSessions: limit.optional(),
+  maxContainers: limit.optional(),
+});
+
+const oauth = z.strictObject({
+  clientId: z.string().max(1000),
+  clientSecret: z.string().max(4096).optional(),
+  scopes: z.array(z.string().max(200)).max(100).optional(),
+  redirectURI: z.string().max(2000).optional(),
+  authServerMetadataURL: z.string().max(2000).optional(),
+  pkceEnabled: z.boolean().optional(),
+});
+
+const server = z.strictObject({
+  transportType: transport.optional(),
+  command: z.string().min(1).max(4096).optional(),
+  args: z.array(text).max(1000).optional(),
+  env: texts.optional(),
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  headers: texts.optional(),
+  timeout: duration.optional(),
+  oauth: oauth.optional(),
+  options: options.optional(),
+  /** Read by the runner. */
+  permissions: z.unknown().optional(),
+  limits: z.unknown().optional(),
+  secrets: z.record(z.string(), z.string().max(4096)).optional(),
+});
+
+const proxy = z.strictObject({
+  baseURL: z.union([z.literal(''), z.url({ protocol: /^https?$/ })]).optional(),
+  addr: z.string().max(4096).optional(),
+  name: z.string().max(200).optional(),
+  version: z.string().max(200).optional(),
+  type: transport.optional(),
+  options: options.optional(),
+  startupGracePeriod: duration.optional(),
+  allowedHosts: z.array(z.string().max(300)).max(100).optional(),
+  allowedOrigins: z.array(z.string().max(300)).max(100).optional(),
+  maxBody: z
+    .int()
+    .min(1024)
+    .max(1024 ** 3)
+    .optional(),
+  requestsPerSecond: z.number().positive().max(1e6).optional(),
+  tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+});
+
+export const currentSchema = z.strictObject({
+  $schema: z.string().optional(),
+  mcpProxy: proxy,
+  mcpServers: z.record(z.string(), server),
+});
+
+const earlierClient = z.strictObject({
+  type: z.enum(['stdio', 'sse', 'streamable-http']),
+  config: z.strictObject({
+    command: z.string().min(1).optional(),
+    args: z.array(text).max(1000).optional(),
+    env: texts.optional(),
+    url: z.string().optional(),
+    headers: texts.optional(),
+    timeout: duration.optional(),
+  }),
+  panicIfInvalid: z.boolean().optional(),
+  logEnabled: z.boolean().optional(),
+  authTokens: z.array(token).optional(),
+});
+
+export const earlierSchema = z.strictObject({
+  server: z.strictObject({
+    baseURL: z.string().optional(),
+    addr: z.string().optional(),
+    name: z.string().optional(),
+    version: z.string().optional(),
+    globalAuthTokens: z.array(token).optional(),
+  }),
+  clients: z.record(z.string(), earlierClient),
+});
+
+export type Current = z.output<typeof currentSchema>;
+export type Earlier = z.output<typeof earlierSchema>;
+export type Options = z.output<typeof options>;
+export type ServerEntry = z.output<typeof server>;

@@ -1,0 +1,188 @@
+import { BACKEND_LIMITS } from './backend.ts';
+import { isLocal } from './config/address.ts';
+import type { GatewayConfig, ServerConfig } from './config/parse.ts';
+import { type Door, door } from './http/door.ts';
+import { front, type Health } from './http/front.ts';
+import { type Guard, guard } from './http/guard.ts';
+import { type Listening, listenOn, type TlsMaterial } from './http/serve.ts';
+import type { Identity } from './identity.ts';
+import type { Refusal } from './rules.ts';
+import { SESSION_LIMITS, type Service, service } from './service.ts';
+import { hashToken } from './tokens.ts';
+import type { OpenChannel } from './upstream/channel.ts';
+
+export interface GatewayOptions {
+  readonly config: GatewayConfig;
+  /** What gets an entry ready: locked, built, verified. What it gives is used for every start. */
+  readonly prepare: (server: ServerConfig) => Promise<Prepared>;
+  /** Tokens of `token create`, by hash, as they are now. */
+  readonly tokens: () => ReadonlyMap<string, Identity>;
+  readonly tls?: TlsMaterial;
+  /** Lets everybody in who reaches it, on addresses that others reach, too. */
+  readonly anonymous: boolean;
+  readonly say: (line: string) => void;
+}
+
+export interface Prepared {
+  readonly open: OpenChannel;
+  /** Judges each tool as it is listed now, against what was signed. */
+  readonly judge?: Refusal;
+}
+
+export interface Gateway {
+  readonly url: string;
+  /** Starts what is new or changed and ends what is gone; everything else goes on. @throws what `prepare` throws for a server that is required */
+  reload(config: GatewayConfig, tls?: TlsMaterial): Promise<void>;
+  health(): Health;
+  /** Settles when every server has been prepared, or has failed to be. */
+  readonly settled: Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Entry {
+  /** As it stands in the configuration: what hasn't changed is left alone. */
+  readonly text: string;
+  readonly config: ServerConfig;
+  readonly tokens: ReadonlySet<string>;
+  service: Service | undefined;
+  trouble: string | undefined;
+}
+
+const CLOSE_GRACE = 2_000;
+
+/** @throws McpBuildError `address-unavailable`, and what `prepare` throws for a server that is required */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { say } = options;
+  let config = options.config;
+  let entries = new Map<string, Entry>();
+  let guarding: Guard;
+  let doorway: Door;
+  const loopback = (): boolean => isLocal(config.address);
+
+  function use(next: GatewayConfig): void {
+    config = next;
+    // Without a name of its own it is reached by address, which no page can make its own: only names are checked.
+    guarding = guard({ hosts: next.hosts, origins: next.origins, anyHost: next.address.kind === 'unix' });
+    doorway = door({
+      stored: options.tokens,
+      configured: (name) => entries.get(name)?.tokens,
+      requestsPerSecond: next.requestsPerSecond,
+    });
+  }
+
+  async function start(entry: Entry): Promise<void> {
+    const { config: of } = entry;
+    try {
+      const prepared = await options.prepare(of);
+      if (entries.get(of.name) !== entry) return;
+      entry.service = service({
+        name: of.name,
+        ...prepared,
+        rules: of.rules,
+        sessions: of.behind.kind === 'remote' && of.sessions === 'auto' ? 'per-client' : of.sessions,
+        lazy: of.lazy,
+        limits: {
+          ...BACKEND_LIMITS,
+          ...SESSION_LIMITS,
+          ...defined({
+            concurrent: of.maxConcurrent,
+            queued: of.maxQueued,
+            sessions: of.maxSessions,
+            own: of.maxContainers,
+            forget: of.forget,
+          }),
+        },
+        timing: { idle: of.idle, ...defined({ pingEvery: of.ping, backOff: of.reconnect }) },
+        timeout: of.timeout,
+        say,
+      });
+    } catch (error) {
+      entry.trouble = error instanceof Error ? error.message : String(error);
+      say(`${of.name}: ${entry.trouble}`);
+      if (of.required) throw error;
+    }
+  }
+
+  async function reload(next: GatewayConfig): Promise<void> {
+    const fresh: Entry[] = [];
+    const after = new Map<string, Entry>();
+    for (const of of next.servers) {
+      const text = JSON.stringify(of);
+      const before = entries.get(of.name);
+      const entry =
+        before?.text === text && before.trouble === undefined
+          ? before
+          : { text, config: of, tokens: new Set(of.tokens.map(hashToken)), service: undefined, trouble: undefined };
+      if (entry !== before) fresh.push(entry);
+      after.set(of.name, entry);
+    }
+    const gone = [...entries.values()].filter((entry) => after.get(entry.config.name) !== entry);
+    entries = after;
+    use(next);
+    await Promise.all([
+      ...gone.map((entry) => entry.service?.close().catch((error: unknown) => say(String(error)))),
+      ...fresh.map(start),
+    ]);
+  }
+
+  function health(): Health {
+    const states = [...entries.values()].map(({ config: of, service: running, trouble }) => {
+      const state = running ? running.state() : trouble === undefined ? 'starting' : 'failing';
+      const why = trouble ?? running?.trouble();
+      return [of.name, { state, ...(why === undefined ? {} : { trouble: why }) }] as const;
+    });
+    const up = states.every(([name, { state }]) => {
+      const of = entries.get(name)?.config;
+      // What is asleep until it is needed is as ready as can be.
+      return state === 'up' || (state === 'stopped' && (of?.lazy === true || (of?.idle ?? 0) > 0));
+    });
+    return { ready: up, servers: Object.fromEntries(states) };
+  }
+
+  use(config);
+  const handler = front({
+    guard: () => guarding,
+    door: () => doorway,
+    service: (name) => entries.get(name)?.service,
+    health,
+    base: () => (config.baseURL?.pathname ?? '').replace(/\/+$/, ''),
+    maxBody: () => config.maxBody,
+  });
+  const unprotected = options.tokens().size === 0 && config.servers.some(({ tokens }) => tokens.length === 0);
+  const address =
+    unprotected && !loopback() && !options.anonymous
+      ? ({ ...config.address, host: '127.0.0.1' } as typeof config.address)
+      : config.address;
+  if (address !== config.address) {
+    say('no token protects every server, so only this machine is listened to: make one with `mcp-build token create`');
+  }
+  const listening: Listening = await listenOn(address, handler, options.tls);
+  const settled = reload(config);
+  settled.catch(() => undefined);
+  return {
+    url: listening.url,
+    settled,
+    health,
+    async reload(next, tls) {
+      if (tls) listening.renew(tls);
+      if (JSON.stringify(next.address) !== JSON.stringify(config.address)) {
+        say('another "addr" counts from the next start on');
+        next = { ...next, address: config.address };
+      }
+      await reload(next);
+    },
+    async close() {
+      const closing = listening.close(CLOSE_GRACE);
+      const running = [...entries.values()];
+      entries = new Map();
+      await Promise.allSettled(running.map((entry) => entry.service?.close()));
+      await closing;
+    },
+  };
+}
+
+function defined<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };
+}

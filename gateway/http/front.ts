@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { faultOf } from '../rpc/fault.ts';
+import { type Message, readMessage } from '../rpc/message.ts';
+import type { Service } from '../service.ts';
+import { readBody } from './body.ts';
+import { type Door, isRefused } from './door.ts';
+import { listeners } from './events.ts';
+import { type Guard, preflight } from './guard.ts';
+import { speaksModern } from './headers.ts';
+import { refuse, sendFault, sendJson } from './reply.ts';
+import { postModern } from './stateless.ts';
+import { deleteLegacy, type Exchange, getLegacy, postLegacy } from './streamable.ts';
+
+export interface FrontOptions {
+  readonly guard: () => Guard;
+  readonly door: () => Door;
+  readonly service: (name: string) => Service | undefined;
+  readonly health: () => Health;
+  /** Path under which a reverse proxy passes requests on, without a slash at its end. */
+  readonly base: () => string;
+  /** In bytes. */
+  readonly maxBody: () => number;
+}
+
+export interface Health {
+  /** Whether each server that should run does. */
+  readonly ready: boolean;
+  readonly servers: Readonly<Record<string, { readonly state: string; readonly trouble?: string }>>;
+}
+
+type Kind = 'mcp' | 'sse' | 'message';
+
+/** Answers every HTTP request. */
+export function front(options: FrontOptions): (request: IncomingMessage, response: ServerResponse) => void {
+  const older = listeners(() => randomBytes(16).toString('base64url'));
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const refused = options.guard()(request, response);
+    if (refused !== undefined) return drop(request, response, 403, refused);
+    const [path = '/', query = ''] = splitUrl(request.url ?? '/');
+    if (path === '/_healthz' || path === '/_readyz') return health(options.health(), path, response);
+    const route = routeOf(path, options.base());
+    const service = route && options.service(route.server);
+    if (!route || !service) return drop(request, response, 404, 'There is no such server here');
+    // Browsers ask without a token; the answer tells nothing.
+    if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(response);
+    const identity = options.door().enter(request, service.name);
+    if (isRefused(identity)) {
+      const headers = {
+        ...(identity.status === 401 ? { 'www-authenticate': 'Bearer realm="mcp-build"' } : {}),
+        ...(identity.retryAfter === undefined ? {} : { 'retry-after': String(identity.retryAfter) }),
+      };
+      return drop(request, response, identity.status, identity.why, headers);
+    }
+    await answer(route.kind, { request, response, service, identity }, query);
+  }
+
+  async function answer(kind: Kind, exchange: Exchange, query: string): Promise<void> {
+    const { request, response } = exchange;
+    if (kind === 'sse' && request.method === 'GET') {
+      return older.get(exchange, `${options.base()}/${exchange.service.name}/message`);
+    }
+    if (kind === 'mcp' && request.method === 'GET') return getLegacy(exchange);
+    if (kind === 'mcp' && request.method === 'DELETE') return deleteLegacy(exchange);
+    if (request.method !== 'POST' || kind === 'sse') {
+      const allow = { mcp: 'GET, POST, DELETE', sse: 'GET', message: 'POST' }[kind];
+      return drop(request, response, 405, `${request.method} is not for this address`, { allow });
+    }
+    const message = await messageOf(request, response);
+    if (!message) return;
+    if (kind === 'message') return older.post(exchange, new URLSearchParams(query).get('sessionId') ?? '', message);
+    if (speaksModern(request.headers, message)) return postModern(exchange, message);
+    return postLegacy(exchange, message);
+  }
+
+  async function messageOf(request: IncomingMessage, response: ServerResponse): Promise<Message | undefined> {
+    const type = request.headers['content-type'];
+    if (type === undefined || !/^application\/json\s*(?:;|$)/i.test(type)) {
+      drop(request, response, 415, 'The body must be application/json');
+      return undefined;
+    }
+    const body = await readBody(request, options.maxBody());
+    if (body === 'gone') return undefined;
+    if (body === 'too-large') {
+      drop(request, response, 413, `A body may have ${options.maxBody()} bytes at most`);
+      return undefined;
+    }
+    try {
+      return readMessage(body);
+    } catch (error) {
+      sendFault(response, 400, faultOf(error));
+      return undefined;
+    }
+  }
+
+  return (request, response) => {
+    // A client that went away is no error of ours.
+    response.on('error', () => undefined);
+    handle(request, response).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else sendFault(response, 500, faultOf(error));
+    });
+  };
+}
+
+/** Refuses without reading what comes. */
+function drop(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  why: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const unread = request.method === 'POST' && !request.complete;
+  refuse(response, status, why, unread ? { ...headers, connection: 'close' } : headers);
+}
+
+function health(state: Health, path: string, response: ServerResponse): void {
+  // Healthy is that it answers; ready is that calls would be. Why not is told to whoever reads the log.
+  const ok = path === '/_healthz' || state.ready;
+  const servers = Object.fromEntries(Object.entries(state.servers).map(([name, each]) => [name, each.state]));
+  const body = path === '/_healthz' ? { status: 'ok' } : { status: ok ? 'ready' : 'not ready', servers };
+  sendJson(response, ok ? 200 : 503, JSON.stringify(body), { 'cache-control': 'no-store' });
+}
+
+function splitUrl(url: string): readonly string[] {
+  const at = url.indexOf('?');
+  return at < 0 ? [url] : [url.slice(0, at), url.slice(at + 1)];
+}
+
+/** `/<name>/mcp`, with or without the path that a reverse proxy adds. A trailing slash makes no difference. */
+function routeOf(path: string, base: string): { readonly server: string; readonly kind: Kind } | undefined {
+  const match = /^(.*)\/([\w.-]{1,64})\/(mcp|sse|message)\/?$/.exec(path);
+  if (!match || (match[1] !== '' && match[1] !== base)) return undefined;
+  return { server: match[2] as string, kind: match[3] as Kind };
+}

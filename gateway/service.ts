@@ -1,0 +1,281 @@
+import type { Timing } from '../runner/index.ts';
+import { type Backend, type BackendLimits, type BackendState, backend } from './backend.ts';
+import type { Identity } from './identity.ts';
+import { mayCall } from './identity.ts';
+import type { Greeting, Hello, Peer, PeerEvents } from './peer.ts';
+import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
+import { isObject, type Params, type Request } from './rpc/message.ts';
+import { type Gate, gate, type Refusal, type Rules } from './rules.ts';
+import { type Session, session } from './session.ts';
+import { type Subscriptions, subscriptions } from './subscriptions.ts';
+import type { OpenChannel } from './upstream/channel.ts';
+
+export interface ServiceOptions {
+  readonly name: string;
+  readonly open: OpenChannel;
+  readonly rules: Rules;
+  /** Judges each tool as it is listed now. */
+  readonly judge?: Refusal;
+  /** `auto`: one for each client where the server keeps something for a connection, by what it says of itself. */
+  readonly sessions: 'shared' | 'per-client' | 'auto';
+  /** Started only by the first request. */
+  readonly lazy: boolean;
+  readonly limits: BackendLimits & SessionLimits;
+  readonly timing?: Partial<Timing>;
+  /** For a request, in milliseconds; 0 for no limit. */
+  readonly timeout: number;
+  readonly say: (line: string) => void;
+}
+
+export interface SessionLimits {
+  /** Clients held; the one unheard of for longest makes room for a new one. */
+  readonly sessions: number;
+  /** Servers that run for one client each. */
+  readonly own: number;
+  /** A client unheard of for so long is forgotten, in milliseconds. */
+  readonly forget: number;
+}
+
+export const SESSION_LIMITS: SessionLimits = { sessions: 10_000, own: 32, forget: 3_600_000 };
+
+const GATEWAY: Greeting = { clientInfo: { name: 'mcp-build-gateway', version: '1' }, capabilities: {} };
+
+/** One server of the gateway: what runs behind it, and who is connected. */
+export interface Service {
+  readonly name: string;
+  readonly gate: Gate;
+  readonly timeout: number;
+  readonly subscriptions: Subscriptions;
+  /** The server for whoever needs none of their own. */
+  readonly common: Backend;
+  hello(): Promise<Hello>;
+  /** @throws RpcError -32000 */
+  open(identity: Identity, greeting: Greeting, version: string, direct?: (text: string) => void): Promise<Session>;
+  /** The session, where it is this caller's. */
+  find(id: string, identity: Identity): Session | undefined;
+  /** Why this caller may not ask this, or undefined. */
+  refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined;
+  /** The answer to what the gateway answers in the server's place, refusals among it. */
+  instead(session: Session, request: Request): string | undefined;
+  state(): BackendState;
+  trouble(): string | undefined;
+  count(): { readonly sessions: number; readonly own: number };
+  close(): Promise<void>;
+}
+
+export function service(options: ServiceOptions): Service {
+  const { name, limits, say } = options;
+  const rules = gate(options.rules, options.judge);
+  const sessions = new Map<string, Session>();
+  let last: Hello | undefined;
+  let closed = false;
+
+  const common = start({
+    name,
+    greeting: GATEWAY,
+    warm: !options.lazy,
+    events: {
+      onNotification(method, params, text) {
+        if (method === 'notifications/tools/list_changed') void learn(common.current());
+        if (method === 'notifications/resources/updated') return watching.updated(params, text);
+        // What one client's request made it say is no other's business; that a list changed is everybody's.
+        if (!method.endsWith('/list_changed')) return;
+        watching.changed(method, params);
+        for (const each of sessions.values()) if (!each.own) each.deliver(text);
+      },
+      onRequest(id, method) {
+        const answer =
+          method === 'ping'
+            ? `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{}}`
+            : faultText(JSON.stringify(id), { code: CODE.method, message: 'No client is connected to this server' });
+        common.current()?.send(answer);
+      },
+    },
+    onUp(peer) {
+      last = peer.hello;
+      watching.again();
+      if (!rules.open) void learn(peer);
+    },
+  });
+  const watching = subscriptions(common);
+
+  function start(given: {
+    readonly name: string;
+    readonly greeting: Greeting;
+    readonly warm: boolean;
+    readonly events: PeerEvents;
+    readonly onUp?: (peer: Peer) => void;
+  }): Backend {
+    const timing = options.timing ? { timing: options.timing } : {};
+    return backend({ ...given, ...timing, open: options.open, limits, say });
+  }
+
+  async function learn(peer: Peer | undefined): Promise<void> {
+    if (!peer || rules.open || !peer.hello.capabilities.tools) return;
+    const tools: unknown[] = [];
+    const seen = new Set<unknown>();
+    try {
+      for (let cursor: unknown; ; ) {
+        const page: Params = await peer.ask('tools/list', cursor === undefined ? {} : { cursor }, 30_000);
+        if (Array.isArray(page.tools)) tools.push(...page.tools);
+        cursor = page.nextCursor;
+        if (typeof cursor !== 'string' || cursor === '' || seen.has(cursor) || tools.length > 5000) break;
+        seen.add(cursor);
+      }
+      rules.learn(tools);
+    } catch {
+      // What it lists isn't known: with rules that look at it, nothing is let through.
+      rules.learn([]);
+    }
+  }
+
+  async function hello(): Promise<Hello> {
+    const peer = common.current();
+    if (peer) return peer.hello;
+    // A client may be greeted while the server is down or asleep: it is the same server when it is back.
+    return last ?? (await common.use()).hello;
+  }
+
+  async function wantsOwn(): Promise<boolean> {
+    if (options.sessions !== 'auto') return options.sessions === 'per-client';
+    const { generation, capabilities } = await hello();
+    return generation === 'legacy' && keepsState(capabilities);
+  }
+
+  function makeRoom(own: boolean): void {
+    let [all, owned] = [sessions.size, ownCount()];
+    // In the order of their last use: see `find`.
+    for (const each of sessions.values()) {
+      if (all < limits.sessions && (!own || owned < limits.own)) return;
+      if (all < limits.sessions && !each.own) continue;
+      // Somebody who waits for an answer is not abandoned.
+      if (each.calls.size > 0 || each.connected) continue;
+      each.close();
+      all -= 1;
+      if (each.own) owned -= 1;
+    }
+  }
+
+  const ownCount = () => [...sessions.values()].filter(({ own }) => own).length;
+
+  const sweep = setInterval(
+    () => {
+      const before = Date.now() - limits.forget;
+      for (const each of sessions.values()) {
+        if (each.used >= before || each.calls.size > 0 || each.connected) continue;
+        if (!each.streams.find(0)?.attached) each.close();
+      }
+    },
+    Math.max(100, limits.forget / 20),
+  );
+  sweep.unref();
+
+  function refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined {
+    if (method !== 'tools/call' || (rules.open && identity.tools === undefined)) return undefined;
+    const tool = typeof params?.name === 'string' ? params.name : '';
+    if (!mayCall(identity, name, tool)) {
+      return { code: CODE.params, message: `Unknown tool: ${tool} (your token doesn't let you call it)` };
+    }
+    return rules.refuses(tool);
+  }
+
+  /** What would change the server for all who share it. */
+  function shared(asking: Session, { id, method, params }: Request): string | undefined {
+    const done = `{"jsonrpc":"2.0","id":${id},"result":{}}`;
+    if (method === 'logging/setLevel') return done;
+    const uri = typeof params?.uri === 'string' ? params.uri : '';
+    if (method === 'resources/unsubscribe') {
+      watching.unwatch(asking, uri);
+      return done;
+    }
+    if (method !== 'resources/subscribe') return undefined;
+    if (uri !== '' && watching.watch(asking, uri)) return done;
+    return faultText(id, { code: CODE.params, message: 'Too many resources are watched, or none is named' });
+  }
+
+  return {
+    name,
+    gate: rules,
+    timeout: options.timeout,
+    subscriptions: watching,
+    common,
+    hello,
+    async open(identity, greeting, version, direct) {
+      const own = await wantsOwn();
+      makeRoom(own);
+      const held: { session?: Session } = {};
+      const behind = own
+        ? start({ name: `${name} (for ${identity.name})`, greeting, warm: false, events: toOne(() => held.session) })
+        : common;
+      if (own) await behind.use();
+      const opened = session({
+        identity,
+        greeting,
+        version,
+        backend: behind,
+        own,
+        direct,
+        onClosed(gone) {
+          sessions.delete(gone.id);
+          watching.drop(gone);
+          if (own) void behind.close().catch((error: unknown) => say(`${name}: ${String(error)}`));
+        },
+      });
+      held.session = opened;
+      if (closed) opened.close();
+      else sessions.set(opened.id, opened);
+      return opened;
+    },
+    find(id, identity) {
+      const found = sessions.get(id);
+      // Another's session is as unknown as one that never was.
+      if (found?.identity.id !== identity.id) return undefined;
+      found.used = Date.now();
+      sessions.delete(id);
+      sessions.set(id, found);
+      return found;
+    },
+    refuses,
+    instead(asking, request) {
+      const refused = refuses(asking.identity, request.method, request.params);
+      if (refused) return faultText(request.id, refused);
+      return asking.own ? undefined : shared(asking, request);
+    },
+    state: () => common.state(),
+    trouble: () => common.trouble(),
+    count: () => ({ sessions: sessions.size, own: ownCount() }),
+    async close() {
+      closed = true;
+      clearInterval(sweep);
+      const owned = [...sessions.values()].filter(({ own }) => own).map(({ backend: behind }) => behind);
+      for (const each of [...sessions.values()]) each.close();
+      await Promise.allSettled([common.close(), ...owned.map((each) => each.close())]);
+    },
+  };
+}
+
+/** A server with one client: what it says is for that one, what it asks is asked of that one. */
+function toOne(of: () => Session | undefined): PeerEvents {
+  return {
+    onNotification: (_method, _params, text) => of()?.deliver(text),
+    onRequest(id, method, text) {
+      const client = of();
+      const name = JSON.stringify(id);
+      if (method === 'ping' || !client) {
+        const answer = client ? `{"jsonrpc":"2.0","id":${name},"result":{}}` : faultText(name, NOBODY);
+        client?.backend.current()?.send(answer);
+        return;
+      }
+      client.asked.add(name);
+      client.deliver(text);
+    },
+  };
+}
+
+const NOBODY: RpcFault = { code: CODE.method, message: 'No client is connected to this server' };
+
+/** A level of logging, a subscription and a task belong to a connection: two clients on one would get each other's. */
+function keepsState(capabilities: Params): boolean {
+  const { logging, resources, tasks } = capabilities;
+  return logging !== undefined || tasks !== undefined || (isObject(resources) && resources.subscribe === true);
+}
