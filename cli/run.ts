@@ -21,6 +21,7 @@ import {
 } from '../runner/index.ts';
 import { type Environment, homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
+import { preparedInBackground } from './line/prepare.ts';
 import { environmentValues, logFolder, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples, repeated, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
@@ -33,6 +34,7 @@ interface Options {
   readonly config?: string;
   readonly allowNet?: Permissions['network'];
   readonly learn?: boolean;
+  readonly bin?: string;
   readonly key?: readonly string[];
   readonly memory?: number;
   readonly cpus?: number;
@@ -76,6 +78,7 @@ export function runCommand(): Command {
         'let it reach the internet, and print at its end which destinations it asked for',
       ).conflicts('allowNet'),
     )
+    .option('--bin <name>', 'which command of a source’s package, where it has several')
     .addOption(repeated('--key <file>', 'public key to trust; by default your own', (word) => word))
     .addOption(
       new Option('--memory <size>', 'most memory, as in 512m or 2g').argParser((value) =>
@@ -119,9 +122,18 @@ async function run(target: string, args: readonly string[], options: Options): P
   if (looksLikeSource(target)) parseSource(target);
   // Minutes of locking and building would be for nothing.
   await (await runtimeOf(environment)).facts();
+  if (looksLikeSource(target))
+    await preparedInBackground(target, {
+      home,
+      environment,
+      bin: options.bin,
+      progress: out.progress,
+      say: out.note,
+    });
   const verified = await verifiedImage(target, {
     home,
     environment,
+    bin: options.bin,
     ...(options.key ? { keys: await Promise.all(options.key.map(publicKeyFile)) } : {}),
     registry: registryOptions(options),
     progress: out.progress,

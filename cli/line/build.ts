@@ -101,6 +101,11 @@ export function immutableTag(lock: Lock): string {
 }
 
 /** PEP 440 local versions and npm build metadata hold a `+`, which a tag can't. */
+/** The tag that moves when the same version is built again on a newer base. */
+export function versionTag({ source }: Pick<Lock, 'source'>): string {
+  return tagSafe(source.version);
+}
+
 function tagSafe(version: string): string {
   return version.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 100);
 }

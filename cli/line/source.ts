@@ -8,6 +8,8 @@ import { lockSource, RELEASE_AGE_DAYS } from './lock.ts';
 export interface StateLockOptions {
   readonly home: Home;
   readonly environment: Environment;
+  /** Which command of the package, where it has several: a lock of its own. */
+  readonly bin?: string | undefined;
   /** The host's by default. */
   readonly platforms?: readonly Platform[] | undefined;
   readonly progress?: (line: string) => void;
@@ -21,7 +23,7 @@ export interface StateLockOptions {
  */
 export async function stateLock(text: string, options: StateLockOptions): Promise<string> {
   const source = parseSource(text);
-  const folder = stateLockFolder(options.home, source);
+  const folder = stateLockFolder(options.home, source, options.bin);
   const wanted = options.platforms ?? [hostPlatform()];
   if (await covers(folder, wanted)) return folder;
   await withFileLock(`${folder}.lock`, async () => {
@@ -38,6 +40,7 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       environment: options.environment,
       workspace: undefined,
       now: new Date(),
+      ...(options.bin === undefined ? {} : { bin: options.bin }),
       ...(options.progress ? { progress: options.progress } : {}),
     });
     await writeLockFolder(folder, {
@@ -56,9 +59,10 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
   return folder;
 }
 
-/** One folder a source; whatever a name or range holds is one path segment. */
-export function stateLockFolder(home: Home, source: Source): string {
-  return join(home.locks, source.ecosystem, segment(source.name), segment(source.range || 'newest'));
+/** One folder a source; whatever a name or range holds is one path segment. No range has a comma behind an escaped one. */
+export function stateLockFolder(home: Home, source: Source, bin?: string): string {
+  const range = segment(source.range || 'newest') + (bin === undefined ? '' : `,${segment(bin)}`);
+  return join(home.locks, source.ecosystem, segment(source.name), range);
 }
 
 function segment(text: string): string {

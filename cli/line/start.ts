@@ -49,6 +49,8 @@ export interface VerifiedOptions {
   readonly home: Home;
   readonly environment: Environment;
   readonly keys?: readonly TrustedKey[];
+  /** Which command of a source's package, where it has several. */
+  readonly bin?: string | undefined;
   readonly registry?: Omit<RegistryOptions, 'environment'>;
   readonly progress: (line: string) => void;
   readonly say: (line: string) => void;
@@ -82,6 +84,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
     home,
     environment,
     progress,
+    bin: options.bin,
     onLocked: (version, packages, scripts) => {
       say(`first use of ${target}: locked ${version} with ${packages} packages; it stays that until it is updated`);
       for (const script of scripts) say(`${script} has an install script; it never runs`);
