@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander';
-import { writeAtomic } from '../files/index.ts';
+import { readBounded, writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
-import { type Finding, finding } from '../vetting/index.ts';
+import { type Finding, finding, parseVex } from '../vetting/index.ts';
+import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
 import { vettingRules } from './line/audit-policy.ts';
 import {
@@ -15,7 +16,7 @@ import {
 } from './line/audit-target.ts';
 import { readLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
-import { examples, jsonOption } from './options.ts';
+import { examples, jsonOption, repeated } from './options.ts';
 import { table, terminal } from './terminal.ts';
 
 const FORMATS = ['table', 'json'] as const;
@@ -25,6 +26,8 @@ interface Options {
   readonly offline?: boolean;
   readonly previous?: string;
   readonly tools?: string;
+  readonly advisoriesUrl?: string;
+  readonly vex?: readonly string[];
   readonly all?: boolean;
   readonly format?: (typeof FORMATS)[number];
   readonly output?: string;
@@ -44,6 +47,11 @@ export function auditCommand(): Command {
     .option('--policy <file>', 'policy whose section vetting decides; ./policy.yaml or yours by default')
     .option('--previous <folder>', 'the lock that this one follows: what is new is told')
     .option('--tools <file>', 'a tools.json of before: what changed is told')
+    .option(
+      '--advisories-url <url>',
+      'ask OSV’s API, or one like it, instead of the kept exports; MCP_BUILD_ADVISORIES_API',
+    )
+    .addOption(repeated('--vex <file>', 'an OpenVEX document on flaws that do no harm', (word) => word))
     .option('--offline', 'ask nobody: archives from the cache, advisories as they were last updated')
     .option('--all', 'facts too: hosts, variables, compiled files, …')
     .addOption(new Option('--format <format>', 'what to print').choices(FORMATS).default('table'))
@@ -73,6 +81,11 @@ async function audit(text: string, options: Options): Promise<void> {
   const { targets, about } = await targetsOf(text, settings);
   const previous = options.previous === undefined ? undefined : await readLockFolder(options.previous);
   const earlierTools = options.tools === undefined ? undefined : await toolsAt(options.tools);
+  const vex = await Promise.all(
+    (options.vex ?? []).map(async (path) =>
+      parseVex((await readBounded(path, 64 * 1024 * 1024)).toString('utf8'), path),
+    ),
+  );
   const audited: Audited[] = [];
   for (const { folder, tools } of targets) {
     audited.push(
@@ -82,6 +95,8 @@ async function audit(text: string, options: Options): Promise<void> {
         workspace,
         rules,
         offline: options.offline,
+        api: advisoriesApi(environment, options.advisoriesUrl),
+        vex,
         tools,
         earlierTools,
         previous,

@@ -11,6 +11,7 @@ export const COMMANDS = {
   manifest: { load: async () => (await import('./manifest.ts')).manifestCommand() },
   lock: { load: async () => (await import('./lock.ts')).lockCommand() },
   audit: { load: async () => (await import('./audit.ts')).auditCommand() },
+  advisories: { load: async () => (await import('./advisories.ts')).advisoriesCommand() },
   build: { load: async () => (await import('./build.ts')).buildCommand() },
   base: { load: async () => (await import('./base.ts')).baseCommand() },
   test: { load: async () => (await import('./test.ts')).testCommand() },

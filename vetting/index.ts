@@ -1,5 +1,15 @@
 export type { Advisories } from './advisories/advisories.ts';
+export { type AskApi, onlineAdvisories } from './advisories/api.ts';
 export type { AdvisoryEcosystem, Match } from './advisories/record.ts';
+export {
+  EXPORTS,
+  type Export,
+  type ExportMeta,
+  importExport,
+  listExports,
+  storedAdvisories,
+} from './advisories/store.ts';
+export { applyVex, formatVex, parseVex, purlOfSubject, type Vex } from './advisories/vex.ts';
 export { type AuditInput, audit } from './audit.ts';
 export { type Contents, contentsSchema, READER } from './content/contents.ts';
 export { readContents } from './content/read.ts';

@@ -5,20 +5,26 @@ import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
 import { DEFAULT_VETTING, type VettingRules } from '../../trust/index.ts';
 import {
+  type AskApi,
   type AuditInput,
+  applyVex,
   audit,
   type Contents,
   contentsSchema,
   decide,
   type Finding,
   fileKey,
+  onlineAdvisories,
   type Package,
   packagesOf,
   READER,
   readContents,
+  storedAdvisories,
   type ToolList,
+  type Vex,
 } from '../../vetting/index.ts';
 import { fetchArtifact } from './adapters.ts';
+import { advisoriesFolder } from './advisories.ts';
 import { askIndexes } from './audit-ask.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
@@ -30,7 +36,10 @@ export interface AuditOptions {
   readonly rules?: VettingRules | undefined;
   /** Nobody is asked: archives come from the cache, and what indexes would say is not known. */
   readonly offline?: boolean | undefined;
-  readonly advisories?: AuditInput['advisories'];
+  /** Asks OSV's API; without it the exports that are kept are compared with. */
+  readonly api?: AskApi | undefined;
+  /** What others say of the flaws that are found. */
+  readonly vex?: readonly Vex[] | undefined;
   /** What the server was seen to offer, and what was reviewed before. */
   readonly tools?: ToolList | undefined;
   readonly earlierTools?: ToolList | undefined;
@@ -61,19 +70,29 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
   const packages = packagesOf(folder.lock, folder.files, contents);
   const asked = options.offline ? {} : await askIndexes(packages, { ...options, rules });
   const previous = options.previous ? await readPrevious(options.previous, options) : undefined;
+  const everyone = [...packages, ...(previous?.packages ?? [])];
+  const advisories =
+    options.api && !options.offline
+      ? await onlineAdvisories(everyone, options.api, options.now)
+      : await storedAdvisories(advisoriesFolder(options.home), everyone);
   const found = audit({
     lock: folder.lock,
     native: folder.files,
     contents,
     ...asked,
-    advisories: options.advisories,
+    advisories,
     tools: options.tools,
     earlierTools: options.earlierTools,
     previous,
     rules,
     now: options.now,
   });
-  return { name: folder.lock.name, ...decide(found, rules, options.now), packages, contents };
+  return {
+    name: folder.lock.name,
+    ...decide(applyVex(found, options.vex ?? []), rules, options.now),
+    packages,
+    contents,
+  };
 }
 
 /** @throws McpBuildError `vetting-refused` (exit 4) naming the worst of what was refused */

@@ -5,12 +5,11 @@
 export async function cvss(): Promise<(vector: string) => number | undefined> {
   const { default: calculator } = await import('ae-cvss-calculator');
   return (vector) => {
-    const made = vectorOf(vector, calculator);
-    if (!made) return undefined;
     try {
-      const { base } = made.calculateScores(false);
+      const base = vectorOf(vector, calculator)?.calculateScores(false).base;
       return base !== undefined && Number.isFinite(base) && base >= 0 && base <= 10 ? base : undefined;
     } catch {
+      // The calculator throws at what it doesn't know.
       return undefined;
     }
   };

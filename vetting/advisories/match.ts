@@ -19,7 +19,7 @@ export function identityOf({
   version,
   files,
 }: Pick<Package, 'kind' | 'name' | 'version' | 'files'>): Identity | undefined {
-  if (kind === 'npm') return { ecosystem: 'npm', name: runtimeName(name), version };
+  if (kind === 'npm') return { ecosystem: 'npm', name, version };
   if (kind === 'wheel') return { ecosystem: 'PyPI', name, version };
   const [file] = files;
   const release = SUITES[(file?.index ?? '').split(/[-_]/)[0] ?? ''];
@@ -28,11 +28,6 @@ export function identityOf({
   if (release === undefined || source === undefined) return undefined;
   // A rebuild for one architecture has the source's version, with a suffix.
   return { ecosystem: `Debian:${release}`, name: source, version: version.replace(/\+b\d+$/, '') };
-}
-
-/** Node itself comes in packages of a repackager; advisories call the program by another name. */
-function runtimeName(name: string): string {
-  return name;
 }
 
 /** The advisories that are about a version, those of one flaw as one. @param advisories all that name the package */

@@ -30,7 +30,9 @@ export function isAffected(
   version: string,
   compare: Compare,
 ): Affected {
-  const listed = versions.some((one) => one === version || compare(one, version) === 0);
+  // A list beside ranges is the ranges spelt out; alone it may spell the same version another way.
+  const listed =
+    versions.includes(version) || (ranges.length === 0 && versions.some((one) => compare(one, version) === 0));
   let fixed: string | undefined;
   let inside = false;
   let unsure: string | undefined;
