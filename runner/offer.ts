@@ -47,6 +47,12 @@ export interface OfferLimits {
 
 export const OFFER_LIMITS: OfferLimits = { message: 16 * 1024 * 1024, items: 5000, timeout: 60_000 };
 
+const CAPABLE = {
+  roots: { listChanged: true },
+  sampling: { tools: {}, context: {} },
+  elicitation: { form: {}, url: {} },
+};
+
 interface Streams {
   readonly stdin: Writable;
   readonly stdout: Readable;
@@ -54,19 +60,24 @@ interface Streams {
 
 /**
  * Asks a server on stdio, in one protocol generation, for all it offers.
+ * @param capable whether to ask as a client that can do everything, or as one that can do nothing: servers offer each other tools
  * @throws McpBuildError `not-mcp` when it doesn't speak MCP, `offer-failed` when it answers with an error, `protocol-unsupported` when it doesn't speak this generation, `offer-invalid` when what it says is out of bounds
  */
 export async function askOffer(
   streams: Streams,
   generation: Generation,
-  limits: OfferLimits = OFFER_LIMITS,
+  { limits = OFFER_LIMITS, capable = false }: { readonly limits?: OfferLimits; readonly capable?: boolean } = {},
 ): Promise<Offer> {
   // The SDK takes 100 ms to load; only commands that talk MCP pay for it.
   const { Client } = await import('@modelcontextprotocol/client');
   const client = new Client(
     { name: 'mcp-build', version: '1' },
-    { versionNegotiation: { mode: generation === '2025-11-25' ? 'legacy' : { pin: generation } } },
+    {
+      versionNegotiation: { mode: generation === '2025-11-25' ? 'legacy' : { pin: generation } },
+      ...(capable ? { capabilities: CAPABLE } : {}),
+    },
   );
+  if (capable) client.setRequestHandler('roots/list', async () => ({ roots: [] }));
   const transport = lineTransport(streams, limits.message);
   try {
     try {
@@ -170,7 +181,7 @@ export function mergeOffers(offers: readonly Offer[]): Offer {
   };
   return {
     ...first,
-    protocols: [...first.protocols, ...rest.flatMap((offer) => offer.protocols)],
+    protocols: [...new Set(offers.flatMap((offer) => offer.protocols))],
     tools: both('tools'),
     prompts: both('prompts'),
     resources: both('resources'),

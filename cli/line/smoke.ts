@@ -66,7 +66,9 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   for (const generation of GENERATIONS) {
     progress(`asking in MCP ${generation}`);
     try {
-      offers.push(await ask(verified, generation, options));
+      offers.push(await ask(verified, generation, false, options));
+      // Some tools are only for clients that can be asked for something; whoever has such a client is to get them.
+      offers.push(await ask(verified, generation, true, options));
     } catch (error) {
       if (!isFault(error, 'protocol-unsupported') && !isFault(error, 'not-mcp')) throw error;
       // The first says more: most servers that fail don't get as far as their protocol.
@@ -85,7 +87,12 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   return { offer, file, digest, changes: before ? changesOf(parseOffer(before.toString('utf8')), offer) : [] };
 }
 
-async function ask(verified: Verified, generation: Generation, options: SmokeOptions): Promise<Offer> {
+async function ask(
+  verified: Verified,
+  generation: Generation,
+  capable: boolean,
+  options: SmokeOptions,
+): Promise<Offer> {
   const stdin = new PassThrough();
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -101,7 +108,7 @@ async function ask(verified: Verified, generation: Generation, options: SmokeOpt
     () => stdout.end(),
   );
   try {
-    return await askOffer({ stdin, stdout }, generation);
+    return await askOffer({ stdin, stdout }, generation, { capable });
   } catch (error) {
     end.abort();
     // A start that failed says more than the silence that followed it.

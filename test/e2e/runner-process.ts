@@ -2,7 +2,15 @@
 
 import { isFault } from '../../errors/index.ts';
 import { openLayout } from '../../registry/index.ts';
-import { docker, parseEndpoint, parsePermissions, processSignals, reaper, runContainer } from '../../runner/index.ts';
+import {
+  docker,
+  parseEndpoint,
+  parsePermissions,
+  pinsOf,
+  processSignals,
+  reaper,
+  runContainer,
+} from '../../runner/index.ts';
 
 const config = JSON.parse(process.argv[2] ?? '{}');
 const store = await openLayout(config.store);
@@ -18,6 +26,7 @@ try {
     args: config.args ?? [],
     environment: config.environment ?? {},
     files: config.files ?? [],
+    ...(config.signed ? { pins: pinsOf([config.signed], config.drift) } : {}),
     reaper: reaper({ folder: `${config.state}/run`, idle: 3_000 }),
     machine: {
       home: config.home ?? '/root',
