@@ -286,3 +286,45 @@ describe('installing wheels', () => {
     ]);
   });
 });
+
+describe('a server over its dependencies', () => {
+  const dependency = { name: 'dep', version: '1.0' };
+
+  async function over(server: Partial<WheelRecipe>, below: Partial<WheelRecipe>): Promise<readonly string[]> {
+    const [own, other] = [wheel({ name: 'srv', version: '1.0', ...server }), wheel({ ...dependency, ...below })];
+    const bytes = new Map([own, other].map(({ file, bytes: content }) => [file, content]));
+    const layers: readonly LayerLock[] = [
+      { name: 'dependencies', transform: 'pypi/1', files: [artifact(other, 'dep', '1.0')] },
+      { name: 'server', transform: 'pypi/1', files: [artifact(own, 'srv', '1.0')] },
+    ];
+    const paths: string[] = [];
+    const open = async function* (file: { readonly file: string }) {
+      yield bytes.get(file.file)!;
+    };
+    for await (const entry of pypi.bake(layers[1]!, 'linux/amd64', open, layers.slice(0, 1))) {
+      paths.push(entry.path);
+      if (entry.type === 'file' && !(entry.content instanceof Uint8Array)) for await (const _ of entry.content);
+    }
+    return paths;
+  }
+
+  test.each<[string, Partial<WheelRecipe>, Partial<WheelRecipe>]>([
+    ['replaces a module', { files: { 'dep.py': 'evil' } }, { files: { 'dep.py': 'good' } }],
+    ['replaces a large file', { files: { big: Buffer.alloc(3e6, 1) } }, { files: { big: Buffer.alloc(3e6, 2) } }],
+    ['replaces a launcher', { files: { '<data>/scripts/tool': 'evil' } }, { scripts: { tool: 'dep:main' } }],
+    ['has a launcher where a script is', { scripts: { tool: 'srv:main' } }, { files: { '<data>/scripts/tool': 'x' } }],
+    ['has a file below a file', { files: { 'dep/x.py': '' } }, { files: { dep: 'a file' } }],
+    ['has a file where a folder is', { files: { dep: 'a file' } }, { files: { 'dep/x.py': '' } }],
+  ])('is refused where it %s', async (_, server, below) => {
+    await expect(over(server, below)).rejects.toMatchObject({ code: 'file-conflict' });
+  });
+
+  test.each<[string, Partial<WheelRecipe>, Partial<WheelRecipe>]>([
+    ['the same file', { files: { 'ns/__init__.py': 'x' } }, { files: { 'ns/__init__.py': 'x' } }],
+    ['the same large file', { files: { big: Buffer.alloc(3e6, 1) } }, { files: { big: Buffer.alloc(3e6, 1) } }],
+    ['its own files in a folder of both', { files: { 'ns/a.py': '1' } }, { files: { 'ns/b.py': '2' } }],
+    ['a name that begins alike', { files: { 'dep-x/a.py': '1' } }, { files: { 'dep.py': '2' } }],
+  ])('may have %s', async (_, server, below) => {
+    expect((await over(server, below)).length).toBeGreaterThan(3);
+  });
+});
