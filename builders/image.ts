@@ -66,7 +66,7 @@ const COMMON: Readonly<Record<string, string>> = {
  */
 export function assemble(lock: Lock, platform: Platform, layers: readonly ImageLayer[], base?: BaseImage): Image {
   const all = [...(base?.layers ?? []), ...layers];
-  const title = lock.serverName ?? lock.name;
+  const title = serverTitle(lock);
   const config = document(CONFIG, {
     created: lock.created,
     architecture: architectureOf(platform),
@@ -74,7 +74,8 @@ export function assemble(lock: Lock, platform: Platform, layers: readonly ImageL
     config: {
       User: '65532:65532',
       Env: environment(lock, base),
-      Entrypoint: lock.entrypoint,
+      Entrypoint: [...lock.entrypoint, ...(lock.launch?.args ?? [])],
+      ...(lock.launch && lock.launch.defaults.length > 0 ? { Cmd: lock.launch.defaults } : {}),
       WorkingDir: '/home/nonroot',
       Labels: {
         'io.modelcontextprotocol.server.name': title,
@@ -117,12 +118,17 @@ export const SOURCE_ANNOTATION = 'io.mcp-build.source';
 
 function annotations(lock: Lock): Record<string, string> {
   return {
-    'io.modelcontextprotocol.server.name': lock.serverName ?? lock.name,
+    'io.modelcontextprotocol.server.name': serverTitle(lock),
     [SOURCE_ANNOTATION]: `${lock.source.ecosystem}:${lock.source.name}`,
     'org.opencontainers.image.created': lock.created,
     'org.opencontainers.image.title': lock.name,
     'org.opencontainers.image.version': lock.source.version,
   };
+}
+
+/** Its name in the MCP Registry where it has one: as the document it was locked by has it, or as its package claims. */
+function serverTitle({ launch, serverName, name }: Lock): string {
+  return launch?.document.name ?? serverName ?? name;
 }
 
 function baseAnnotations(base: BaseImage | undefined): Record<string, string> {
@@ -136,6 +142,7 @@ function environment(lock: Lock, base: BaseImage | undefined): string[] {
   const basePath = values.get('PATH');
   for (const [name, value] of Object.entries({ ...COMMON, ...ENVIRONMENT[lock.source.ecosystem] }))
     values.set(name, value);
+  for (const { name, value } of lock.launch?.environment ?? []) if (value !== undefined) values.set(name, value);
   // A foreign base may keep its interpreter in a folder of its own.
   if (basePath) values.set('PATH', [...new Set(`${values.get('PATH')}:${basePath}`.split(':'))].join(':'));
   return [...values].map(([name, value]) => `${name}=${value}`);

@@ -14,6 +14,7 @@ export {
   LOCK_ANNOTATION,
   SOURCE_ANNOTATION,
 } from './image.ts';
+export type { Launch } from './launch.ts';
 export { COMPRESSOR, type Layer, MTIME, type WrittenLayer, writeLayer } from './layer.ts';
 export {
   type Artifact,
@@ -32,10 +33,12 @@ export {
   type WheelArtifact,
 } from './lock.ts';
 export { architectureOf, hostPlatform, isPlatform, PLATFORMS, type Platform, parsePlatform } from './platform.ts';
+export { readServerJson, SERVER_JSON_LIMIT, type ServerJson } from './server-json.ts';
 export {
   defaultName,
   type Ecosystem,
   formatSource,
+  looksLikeServerJson,
   looksLikeSource,
   normalizeProject,
   parseServerName,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Digest, Integrity } from '../digest/index.ts';
 import { isDigest, isIntegrity, sha256 } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
+import { launchSchema } from './launch.ts';
 import { isPlatform, PLATFORMS, type Platform } from './platform.ts';
 
 /** The format of `image.lock.json`. A reader refuses what it doesn't know. */
@@ -108,6 +109,8 @@ export const lockSchema = z.strictObject({
   bin: text.optional(),
   /** The container's argv; the first word is an absolute path in the image. */
   entrypoint: z.array(text).min(1).readonly(),
+  /** What the server's `server.json` says of its start, where it was locked by one. */
+  launch: launchSchema.optional(),
   platforms: z.partialRecord(platform, platformLock),
   /** How layers were compressed when the outputs were written. */
   compressor: text.optional(),

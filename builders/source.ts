@@ -41,7 +41,12 @@ export function parseSource(text: string): Source {
 
 /** Whether a command line word is meant as a source rather than as the name of a lock. */
 export function looksLikeSource(text: string): boolean {
-  return text.startsWith('npm:') || text.startsWith('pypi:');
+  return text.startsWith('npm:') || text.startsWith('pypi:') || looksLikeServerJson(text);
+}
+
+/** Whether a command line word is the path or the address of a `server.json`. Lock and image names have no such ending. */
+export function looksLikeServerJson(text: string): boolean {
+  return /^https?:\/\//i.test(text) || /(?:^|[\\/])[^\\/]+\.json$/.test(text);
 }
 
 export function formatSource(source: Source): string {

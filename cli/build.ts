@@ -6,11 +6,12 @@ import { lockFolderOf, readLockFolder, writeOutputs } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { type Output, parseOutput, writeOutput } from './line/output.ts';
 import { stateLock } from './line/source.ts';
-import { examples, jsonOption, platformOption, usage } from './options.ts';
+import { examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
 import { bytes, table, terminal } from './terminal.ts';
 
 interface Options {
   readonly platform?: readonly Platform[];
+  readonly package?: string;
   readonly locked?: boolean;
   readonly layerCache: boolean;
   readonly output?: Output;
@@ -23,8 +24,9 @@ export function buildCommand(): Command {
     .description(
       'Bakes a lock into an OCI image in the local store: no Docker daemon, no root, no package code. The same lock always gives the same image. A source is locked first, in your state folder. No byte is used before its hash is checked.',
     )
-    .argument('<name|source>', 'a folder of ./lockfiles/, or npm:… / pypi:…')
+    .argument('<name|source>', 'a folder of ./lockfiles/, or npm:…, pypi:… or a server.json')
     .addOption(platformOption('platforms to build; all that are locked by default'))
+    .addOption(packageOption())
     .option('--locked', 'fail when a digest differs from the one in the lock')
     .option('--no-layer-cache', 'make the layers of the server anew')
     .addOption(
@@ -48,7 +50,13 @@ export function buildCommand(): Command {
       const home = homeOf(environment);
       const workspace = process.cwd();
       const folder = looksLikeSource(target)
-        ? await stateLock(target, { home, environment, platforms: options.platform, progress: out.progress })
+        ? await stateLock(target, {
+            home,
+            environment,
+            platforms: options.platform,
+            package: options.package,
+            progress: out.progress,
+          })
         : lockFolderOf(workspace, target);
       const { lock } = await readLockFolder(folder);
       const store = await openLayout(home.store);

@@ -8,7 +8,6 @@ import {
   PLATFORMS,
   type Platform,
   parseServerName,
-  parseSource,
   type Source,
 } from '../builders/index.ts';
 import { parseBase } from './line/base.ts';
@@ -16,13 +15,15 @@ import { checkLock } from './line/check.ts';
 import { lockFolderOf, readEditedFolder, readLockFolder, writeLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { hasBytecode, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
-import { daysOption, examples, jsonOption, platformOption, usage } from './options.ts';
+import { checkWanted, type Wanted, wantedSource } from './line/wanted.ts';
+import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
 import { terminal } from './terminal.ts';
 
 interface Options {
   readonly name?: string;
   readonly platform?: readonly Platform[];
   readonly releaseAge: number;
+  readonly package?: string;
   readonly bin?: string;
   readonly base?: string;
   readonly system?: readonly string[];
@@ -40,7 +41,7 @@ export function lockCommand(): Command {
     )
     .argument(
       '<source|name>',
-      'npm:<package>[@range] or pypi:<project>[specifier]; with --refresh or --check a folder of ./lockfiles/',
+      'npm:<package>[@range], pypi:<project>[specifier], or path or address of a server.json; with --refresh or --check a folder of ./lockfiles/',
     )
     .addOption(
       new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) =>
@@ -49,6 +50,7 @@ export function lockCommand(): Command {
     )
     .addOption(platformOption(`platforms to lock; ${PLATFORMS.join(' and ')} by default`))
     .addOption(daysOption('--release-age <days>', 'take no release younger than this; 0 takes any', RELEASE_AGE_DAYS))
+    .addOption(packageOption())
     .option('--bin <name>', 'which command of the package to start, where it has several')
     .option('--base <image>', 'any OCI image by digest instead of the built-in base: oci:DIR@sha256:…')
     .addOption(
@@ -71,6 +73,7 @@ export function lockCommand(): Command {
         ['mcp-build lock npm:@modelcontextprotocol/server-memory', 'the newest release that is three days old'],
         ['mcp-build lock pypi:mcp-server-time==2026.1.26 --name time', 'one version, under a name of your own'],
         ['mcp-build lock pypi:mcp-server-git --system git', 'a server that starts git'],
+        ['mcp-build lock ./server.json --package npm', 'as its author published it in the MCP Registry'],
         ['mcp-build lock npm:some-server --platform linux/arm64', 'for one platform only'],
         ['mcp-build lock --refresh server-memory', 'after a bot has bumped its package-lock.json'],
         ['mcp-build lock --check server-memory', 'in a review: was a file swapped together with its hash?'],
@@ -87,7 +90,10 @@ async function lock(text: string, options: Options): Promise<void> {
   const environment = { ...process.env };
   const home = homeOf(environment);
   const kept = options.refresh ? await readEditedFolder(lockFolderOf(process.cwd(), parseServerName(text))) : undefined;
-  const source = kept ? sourceOf(kept.lock) : parseSource(text);
+  const wanted: Wanted = kept
+    ? { source: sourceOf(kept.lock), ...(kept.lock.launch ? { launch: kept.lock.launch } : {}) }
+    : await wantedSource(text, { home, environment, workspace: process.cwd(), package: options.package });
+  const { source } = wanted;
   const name = kept?.lock.name ?? options.name ?? parseServerName(defaultName(source));
   const folder = lockFolderOf(process.cwd(), name);
   const previous = kept ?? (await readLockFolder(folder).catch(() => undefined));
@@ -95,11 +101,7 @@ async function lock(text: string, options: Options): Promise<void> {
   const base = options.base === undefined ? kept?.lock.base : parseBase(options.base);
   const system = options.system ?? kept?.lock.system;
   const bytecode = options.bytecode ?? (kept ? hasBytecode(kept.lock) : undefined);
-  const {
-    lock: made,
-    files,
-    installScripts,
-  } = await lockSource(source, {
+  const locked = await lockSource(source, {
     name,
     platforms: unique(options.platform ?? (kept ? platformsOf(kept.lock) : PLATFORMS)),
     releaseAge: options.releaseAge,
@@ -113,8 +115,11 @@ async function lock(text: string, options: Options): Promise<void> {
     environment,
     workspace: process.cwd(),
     now: new Date(),
+    launch: wanted.launch,
     progress: out.progress,
   });
+  const { lock: made, files, installScripts } = locked;
+  await checkWanted(wanted, locked, { home, environment, workspace: process.cwd() });
   await writeLockFolder(folder, { lock: made, files });
   for (const script of installScripts) out.note(`${script} has an install script; it never runs`);
   const packages = packageCount(made);

@@ -16,6 +16,14 @@ export function platformOption(description: string): Option {
   );
 }
 
+/** For sources that name several packages. */
+export function packageOption(): Option {
+  return new Option(
+    '--package <package>',
+    'which package of a server.json: npm, pypi or npm:<name>, where it has several',
+  );
+}
+
 export function daysOption(flags: string, description: string, standard: number): Option {
   return new Option(flags, description).default(standard).argParser((value: string) => {
     const days = Number(value);

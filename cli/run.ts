@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { looksLikeSource, parseSource } from '../builders/index.ts';
+import { looksLikeServerJson, looksLikeSource, parseSource } from '../builders/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import { readBounded } from '../files/index.ts';
 import {
@@ -21,14 +21,16 @@ import {
 } from '../runner/index.ts';
 import { type Environment, homeOf } from './line/home.ts';
 import { publicKeyFile } from './line/keys.ts';
+import { requireGiven } from './line/launch.ts';
 import { preparedInBackground } from './line/prepare.ts';
 import { environmentValues, logFolder, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
-import { examples, repeated, usage } from './options.ts';
+import { examples, packageOption, repeated, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
 
 interface Options {
   readonly volume?: readonly Volume[];
+  readonly package?: string;
   readonly env?: readonly string[];
   readonly secret?: readonly string[];
   readonly config?: string;
@@ -48,8 +50,12 @@ export function runCommand(): Command {
     .description(
       'Starts a server between this stdin and stdout, as `npx -y <package>` or `uvx <project>` would, but from a pinned image that\nhas just been verified, in a container without network, capabilities, root or a writable file system. A source is locked,\nbuilt and signed on first use; after that no network is needed. What the server may reach beyond that is what you name here.',
     )
-    .argument('<name|source|image>', 'a name in the local store, npm:… / pypi:…, or an image with its digest')
+    .argument(
+      '<name|source|image>',
+      'a name in the local store, npm:…, pypi:…, a server.json, or an image with its digest',
+    )
     .argument('[args...]', 'the server’s own arguments, after --')
+    .addOption(packageOption())
     .addOption(
       repeated(
         '--volume <path>',
@@ -119,10 +125,11 @@ async function run(target: string, args: readonly string[], options: Options): P
     volumes: options.volume ?? [],
     environment: Object.keys(values),
   });
-  if (looksLikeSource(target)) parseSource(target);
+  const isPackage = looksLikeSource(target) && !looksLikeServerJson(target);
+  if (isPackage) parseSource(target);
   // Minutes of locking and building would be for nothing.
   await (await runtimeOf(environment)).facts();
-  if (looksLikeSource(target))
+  if (isPackage)
     await preparedInBackground(target, {
       home,
       environment,
@@ -136,10 +143,12 @@ async function run(target: string, args: readonly string[], options: Options): P
     bin: options.bin,
     ...(options.key ? { keys: await Promise.all(options.key.map(publicKeyFile)) } : {}),
     registry: registryOptions(options),
+    package: options.package,
     progress: out.progress,
     say: out.note,
   });
   out.clear();
+  requireGiven(verified.launch, values, args);
   const session = await sessionOptions({
     verified,
     home,

@@ -27,6 +27,10 @@ export const resolveNodeRuntime: typeof import('./node-runtime.ts').resolveNodeR
 export const refreshNpm: typeof import('./resolve.ts').refresh = async (...parameters) =>
   (await import('./resolve.ts')).refresh(...parameters);
 
+/** See document.ts. */
+export const fetchDocument: typeof import('./document.ts').fetchDocument = async (...parameters) =>
+  (await import('./document.ts')).fetchDocument(...parameters);
+
 /** What the registry says of locked files today. See published.ts. */
 export const publishedNpm: typeof import('./published.ts').published = async (...parameters) =>
   (await import('./published.ts')).published(...parameters);

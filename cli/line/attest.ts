@@ -131,8 +131,8 @@ export function serverPredicate(
     ...(known === undefined ? {} : { newest: known }),
     lock: lockDigest(lock),
     permissions: { network: permissions.network, volumes: permissions.volumes, environment: permissions.environment },
-    args: [],
-    environment: permissions.environment.map((name) => ({ name, required: true, secret: true })),
+    args: lock.launch?.defaults ?? [],
+    environment: environmentOf(lock, permissions),
     ...(offer
       ? {
           tools: list(offer.tools),
@@ -143,6 +143,24 @@ export function serverPredicate(
         }
       : {}),
   };
+}
+
+/** What its `server.json` says it reads, then what its signer allows beyond that. */
+function environmentOf({ launch }: Lock, permissions: Permissions): ServerPredicate['environment'] {
+  const said = (launch?.environment ?? []).map(({ value, ...one }) => ({
+    ...one,
+    ...(value === undefined ? {} : { default: value }),
+  }));
+  const known = new Set(said.map(({ name }) => name));
+  return [
+    ...said.map(({ description, ...one }) => ({
+      ...one,
+      ...(description === undefined ? {} : { description: description.slice(0, 4096) }),
+    })),
+    ...permissions.environment
+      .filter((name) => !known.has(name))
+      .map((name) => ({ name, required: true, secret: true })),
+  ];
 }
 
 function notBuilt(lock: Lock): McpBuildError {

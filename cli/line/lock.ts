@@ -4,6 +4,7 @@ import {
   type Base,
   defaultName,
   formatSource,
+  type Launch,
   type LayerLock,
   type Lock,
   type Platform,
@@ -36,6 +37,8 @@ export interface LockOptions {
   readonly base?: Base;
   /** Debian packages to add to the base. */
   readonly system?: readonly string[];
+  /** How the source's `server.json` says it is started. */
+  readonly launch?: Launch | undefined;
   /** Python byte-code; by default where this machine can compile it. */
   readonly bytecode?: boolean;
   /** The lock that is made anew: what stays the same in it keeps its dates. */
@@ -105,6 +108,7 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
     ...(options.system && options.system.length > 0 ? { system: [...new Set(options.system)] } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     entrypoint: resolution.entrypoint,
+    ...(options.launch === undefined ? {} : { launch: options.launch }),
     platforms,
   };
   return { lock, files: resolution.files, installScripts: resolution.installScripts };

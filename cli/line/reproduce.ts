@@ -7,7 +7,6 @@ import {
   lockDigest,
   looksLikeSource,
   type Platform,
-  parseSource,
   type TarDifference,
   tarDifferences,
 } from '../../builders/index.ts';
@@ -19,7 +18,7 @@ import { buildLock, outputDifferences } from './build.ts';
 import { hasLock, lockFolderOf, readLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { findImage } from './image.ts';
-import { stateLockFolder } from './source.ts';
+import { folderOf } from './source.ts';
 
 export interface ReproduceOptions {
   readonly home: Home;
@@ -103,7 +102,7 @@ async function compare(
 
 async function locate(target: string, options: ReproduceOptions): Promise<{ lock: Lock; expected: Digest }> {
   const { home, workspace } = options;
-  const folder = looksLikeSource(target) ? stateLockFolder(home, parseSource(target)) : lockFolderOf(workspace, target);
+  const folder = looksLikeSource(target) ? await folderOf(target, options) : lockFolderOf(workspace, target);
   if (looksLikeSource(target) || (await hasLock(folder))) {
     const { lock } = await readLockFolder(folder);
     if (lock.index) return { lock, expected: lock.index };

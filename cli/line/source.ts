@@ -1,15 +1,19 @@
 import { join } from 'node:path';
-import { formatSource, hostPlatform, type Platform, parseSource, type Source } from '../../builders/index.ts';
+import { hostPlatform, looksLikeServerJson, type Platform, parseSource, type Source } from '../../builders/index.ts';
+import { hexOf } from '../../digest/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { hasLock, readLockFolder, writeLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { lockSource, RELEASE_AGE_DAYS } from './lock.ts';
+import { checkWanted, documentKey, type Wanted, wantedSource } from './wanted.ts';
 
 export interface StateLockOptions {
   readonly home: Home;
   readonly environment: Environment;
   /** Which command of the package, where it has several: a lock of its own. */
   readonly bin?: string | undefined;
+  /** Which package of a `server.json`, where it has several. */
+  readonly package?: string | undefined;
   /** The host's by default. */
   readonly platforms?: readonly Platform[] | undefined;
   readonly progress?: (line: string) => void;
@@ -22,13 +26,13 @@ export interface StateLockOptions {
  * workspace has no say in it: clients start servers inside folders that strangers wrote.
  */
 export async function stateLock(text: string, options: StateLockOptions): Promise<string> {
-  const source = parseSource(text);
-  const folder = stateLockFolder(options.home, source, options.bin);
+  const folder = await folderOf(text, options);
   const wanted = options.platforms ?? [hostPlatform()];
   if (await covers(folder, wanted)) return folder;
   await withFileLock(`${folder}.lock`, async () => {
     // Another process may have made it while this one waited.
     if (await covers(folder, wanted)) return;
+    const { source, ...rest }: Wanted = await wantedSource(text, { ...options, workspace: undefined });
     const kept = (await hasLock(folder)) ? (await readLockFolder(folder)).lock : undefined;
     const platforms = [...new Set([...(kept ? (Object.keys(kept.platforms) as Platform[]) : []), ...wanted])].sort();
     // A further platform of a kept lock must not quietly become another version.
@@ -39,10 +43,12 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       home: options.home,
       environment: options.environment,
       workspace: undefined,
+      launch: rest.launch,
       now: new Date(),
       ...(options.bin === undefined ? {} : { bin: options.bin }),
       ...(options.progress ? { progress: options.progress } : {}),
     });
+    await checkWanted(rest, locked, options);
     await writeLockFolder(folder, {
       files: locked.files,
       lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } },
@@ -57,6 +63,21 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
     options.onLocked?.(locked.lock.source.version, packages.size, locked.installScripts);
   });
   return folder;
+}
+
+/** The folder of the lock for a word of the command line, whether it is there or not. @throws McpBuildError as `wantedSource` */
+export async function folderOf(
+  text: string,
+  options: Pick<StateLockOptions, 'home' | 'environment' | 'package' | 'bin'>,
+): Promise<string> {
+  if (!looksLikeServerJson(text)) return stateLockFolder(options.home, parseSource(text), options.bin);
+  const choice = [options.package ?? 'package', ...(options.bin === undefined ? [] : [options.bin])];
+  return join(
+    options.home.locks,
+    'server-json',
+    hexOf(await documentKey(text, options)),
+    choice.map(segment).join(','),
+  );
 }
 
 /** One folder a source; whatever a name or range holds is one path segment. No range has a comma behind an escaped one. */
@@ -77,8 +98,4 @@ async function covers(folder: string, platforms: readonly Platform[]): Promise<b
 
 function pin(source: Source, version: string): Source {
   return { ...source, range: source.ecosystem === 'npm' ? version : `==${version}` };
-}
-
-export function sourceText(source: Source): string {
-  return formatSource(source);
 }

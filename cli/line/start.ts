@@ -1,6 +1,15 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Built, hostPlatform, looksLikeSource, type Platform, parseSource } from '../../builders/index.ts';
+import {
+  type Built,
+  formatSource,
+  hostPlatform,
+  type Launch,
+  looksLikeServerJson,
+  looksLikeSource,
+  type Platform,
+  parseSource,
+} from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
@@ -41,6 +50,8 @@ export interface Verified {
   readonly store: Store;
   readonly image: Descriptor;
   readonly server: { readonly name: string; readonly version?: string };
+  /** How its `server.json` says it is started. */
+  readonly launch?: Launch;
   /** What it was signed to offer, where that was signed. */
   readonly pins?: Pins;
 }
@@ -52,6 +63,8 @@ export interface VerifiedOptions {
   /** Which command of a source's package, where it has several. */
   readonly bin?: string | undefined;
   readonly registry?: Omit<RegistryOptions, 'environment'>;
+  /** Which package of a `server.json`, where it has several. */
+  readonly package?: string | undefined;
   readonly progress: (line: string) => void;
   readonly say: (line: string) => void;
 }
@@ -85,6 +98,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
     environment,
     progress,
     bin: options.bin,
+    package: options.package,
     onLocked: (version, packages, scripts) => {
       say(`first use of ${target}: locked ${version} with ${packages} packages; it stays that until it is updated`);
       for (const script of scripts) say(`${script} has an install script; it never runs`);
@@ -93,9 +107,12 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
   const store = await openLayout(home.store);
   const { lock } = await readLockFolder(folder);
   const server = { name: lock.name, version: lock.source.version };
+  const launch = lock.launch ? { launch: lock.launch } : {};
+  // A policy speaks of packages, whichever document named this one.
+  const asked = looksLikeServerJson(target) ? formatSource(lock.source) : target;
   const known = await present(store, lock.index);
-  const before = known && (await signed(store, known, target, options));
-  if (known && before) return { store, image: known, server, ...before };
+  const before = known && (await signed(store, known, asked, options));
+  if (known && before) return { store, image: known, server, ...launch, ...before };
   const image = await withFileLock(`${folder}.build.lock`, async () => {
     const built = await buildLock(lock, {
       platforms: Object.keys(lock.platforms) as Platform[],
@@ -113,8 +130,8 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
     await writeOutputs(folder, built.lock);
     return store.resolve(built.index.digest);
   });
-  const pins = await check(store, image, target, options);
-  return { store, image, server, ...pins };
+  const pins = await check(store, image, asked, options);
+  return { store, image, server, ...launch, ...pins };
 }
 
 /** Signs what was just built here, and says which server it is: what is asked for by source must be signed as that source. */

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseSource } from '../../../builders/index.ts';
 import { homeOf } from '../../../cli/line/home.ts';
-import { stateLockFolder } from '../../../cli/line/source.ts';
+import { folderOf } from '../../../cli/line/source.ts';
 import { environmentValues } from '../../../cli/line/start.ts';
 
 describe('environmentValues', () => {
@@ -26,12 +25,11 @@ describe('homeOf', () => {
   });
 });
 
-describe('stateLockFolder', () => {
-  it('is one folder a source, inside the state folder whatever the source is called', () => {
+describe('folderOf', () => {
+  it('is one folder a source, inside the state folder whatever the source is called', async () => {
     const home = homeOf({ MCP_BUILD_HOME: '/x' });
-    const folders = ['npm:a', 'npm:@a/b', 'npm:a@^1.2 || *', 'npm:a@*', 'pypi:a', 'pypi:a==1.0', 'pypi:a>=1,<2'].map(
-      (text) => stateLockFolder(home, parseSource(text)),
-    );
+    const sources = ['npm:a', 'npm:@a/b', 'npm:a@^1.2 || *', 'npm:a@*', 'pypi:a', 'pypi:a==1.0', 'pypi:a>=1,<2'];
+    const folders = await Promise.all(sources.map((text) => folderOf(text, { home, environment: {} })));
     expect(new Set(folders).size).toBe(folders.length);
     for (const folder of folders) expect(folder).toMatch(/^\/x\/locks\/(npm|pypi)\/[^/.][^/]*\/[^/.][^/]*$/);
   });
