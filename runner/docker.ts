@@ -56,6 +56,10 @@ const statsSchema = z.object({
   memory_stats: z.object({ usage: z.number().optional(), limit: z.number().optional() }).optional(),
   cpu_stats: z.object({ cpu_usage: z.object({ total_usage: z.number().optional() }).optional() }).optional(),
   pids_stats: z.object({ current: z.number().optional() }).optional(),
+  blkio_stats: z
+    .object({ io_service_bytes_recursive: z.array(z.object({ op: z.string(), value: z.number() })).nullish() })
+    .optional(),
+  networks: z.record(z.string(), z.object({ rx_bytes: z.number(), tx_bytes: z.number() })).nullish(),
 });
 
 /** The daemon that the user's own `docker` would talk to. @throws McpBuildError `docker-unavailable` for an address that can't be used */
@@ -131,14 +135,31 @@ export function docker(endpoint: Endpoint): Runtime {
       const answer = await api.request('GET', at(name, '/stats?stream=false&one-shot=true'));
       if (answer.status === 404) throw missing(name);
       const stats = read(statsSchema, good(answer, `for statistics of ${name}`), 'stats');
-      return {
-        memory: stats.memory_stats?.usage ?? 0,
-        memoryLimit: stats.memory_stats?.limit ?? 0,
-        cpu: stats.cpu_stats?.cpu_usage?.total_usage ?? 0,
-        pids: stats.pids_stats?.current ?? 0,
-      };
+      return usageOf(stats);
     },
     openNetwork: () => openNetwork(api),
+  };
+}
+
+function usageOf({ memory_stats, cpu_stats, pids_stats, blkio_stats, networks }: z.infer<typeof statsSchema>): Usage {
+  const disk = blkio_stats?.io_service_bytes_recursive;
+  const moved = (op: string) =>
+    (disk ?? []).filter((entry) => entry.op.toLowerCase() === op).reduce((sum, { value }) => sum + value, 0);
+  const interfaces = Object.values(networks ?? {});
+  return {
+    memory: memory_stats?.usage ?? 0,
+    memoryLimit: memory_stats?.limit ?? 0,
+    cpu: cpu_stats?.cpu_usage?.total_usage ?? 0,
+    pids: pids_stats?.current ?? 0,
+    ...(disk ? { disk: { in: moved('read'), out: moved('write') } } : {}),
+    ...(interfaces.length > 0
+      ? {
+          net: {
+            in: interfaces.reduce((sum, { rx_bytes }) => sum + rx_bytes, 0),
+            out: interfaces.reduce((sum, { tx_bytes }) => sum + tx_bytes, 0),
+          },
+        }
+      : {}),
   };
 }
 

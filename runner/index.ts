@@ -8,8 +8,20 @@ export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './en
 export { type Gate, type GateOptions, HELD, offerGate } from './gate.ts';
 export { imageVariable, type RunImage, readImage } from './image.ts';
 export { type KeepEvent, type Keeper, type KeepOptions, keep, type Started, TIMING, type Timing } from './keep.ts';
+export { type KeeperOptions, type Opened, serveKeeper } from './keeper.ts';
+export {
+  askKeeper,
+  type KeeperStatus,
+  type KeptRecord,
+  keptFault,
+  listKept,
+  recordFile,
+  restartKeeper,
+  stopKeeper,
+  takeKept,
+} from './kept.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
-export { type Log, openLog, readLog } from './log.ts';
+export { followLog, type Log, openLog, readLog } from './log.ts';
 export {
   askOffer,
   canonicalJson,
@@ -43,11 +55,20 @@ export {
   pinsOf,
   toolsDrift,
 } from './pins.ts';
+export { type Pool, type PoolEvent, type PoolOptions, type PoolState, pool, type Restart } from './pool.ts';
 export { CONFIG_FILE, type Private } from './private.ts';
 export { type Guard, type Reaper, type ReaperConfig, reaper } from './reaper.ts';
 export { type Redactor, redactor } from './redact.ts';
-export { processSignals, type RunOptions, type RunResult, runContainer, type Signals } from './run.ts';
-export type { Attached, Exit, Listed, Runtime, Usage } from './runtime.ts';
+export {
+  type DriveOptions,
+  processSignals,
+  type RunOptions,
+  type RunResult,
+  runContainer,
+  runSession,
+  type Signals,
+} from './run.ts';
+export type { Attached, Exit, Listed, Runtime, Transfer, Usage } from './runtime.ts';
 export { resolveSecret, type SecretSources } from './secrets.ts';
 export {
   findServers,
@@ -58,4 +79,5 @@ export {
   stopServer,
 } from './servers.ts';
 export { type Machine, openSession, type Session, type SessionOptions } from './session.ts';
+export { socketIn } from './socket.ts';
 export { type ContainerSpec, containerSpec, userFor } from './spec.ts';

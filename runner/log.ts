@@ -1,12 +1,15 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { McpBuildError } from '../errors/index.ts';
 
 /** In bytes, of each of two files: when one is full it takes the place of the older. */
 const SIZE = 1024 * 1024;
 /** Of servers that have ended. */
 const KEPT = 100;
+/** How often it is looked for more, in milliseconds. */
+const FOLLOW = 250;
 const NAME = /^mcp-build-[a-zA-Z0-9_.-]{1,200}$/;
 
 export interface Log {
@@ -69,6 +72,53 @@ export async function* readLog(folder: string, container: string): AsyncGenerato
     yield* createReadStream(part) as AsyncIterable<Buffer>;
   }
   if (!found) throw missing(container);
+}
+
+/**
+ * The same, and then what is added, until nobody writes to it any more.
+ * @param written whether it may still grow. @throws McpBuildError `log-missing`
+ */
+export async function* followLog(
+  folder: string,
+  container: string,
+  written: () => Promise<boolean>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const path = pathOf(folder, container);
+  let file = await openToRead(path);
+  if (!file) throw missing(container);
+  try {
+    const old = await openToRead(`${path}.old`);
+    if (old) {
+      yield await old.readFile();
+      await old.close();
+    }
+    for (let last = false; ; ) {
+      const rest = await file.readFile();
+      if (rest.length > 0) yield rest;
+      // Full, and put aside: what is written now is in a new file.
+      const now = await stat(path).catch(() => undefined);
+      if (now && now.ino !== (await file.stat()).ino) {
+        const next = await openToRead(path);
+        if (next) {
+          yield await file.readFile();
+          await file.close();
+          file = next;
+          continue;
+        }
+      }
+      if (last || signal?.aborted) return;
+      // Once more after the end: the last lines may come with it.
+      last = !(await written());
+      if (!last) await sleep(FOLLOW, undefined, signal ? { signal } : {}).catch(() => undefined);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function openToRead(path: string): Promise<FileHandle | undefined> {
+  return open(path, 'r').catch(() => undefined);
 }
 
 async function prune(folder: string): Promise<void> {

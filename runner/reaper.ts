@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { McpBuildError } from '../errors/index.ts';
 import type { Guarded } from './reaping.ts';
+import { socketIn } from './socket.ts';
 
 /** Promises that what a run has is removed when the run is gone, `kill -9` included. */
 export interface Reaper {
@@ -30,8 +28,6 @@ export interface ReaperConfig {
   readonly onTrouble?: (line: string) => void;
 }
 
-/** The system's limit for the name of a socket, less what the shortest of them takes off. */
-const NAME_LIMIT = 100;
 const START_TIMEOUT = 10_000;
 const ANSWER_TIMEOUT = 5_000;
 /** It holds a few connections: most of the memory a Node process takes by default is never used. */
@@ -44,7 +40,7 @@ const FLAGS = ['--max-old-space-size=24', '--max-semi-space-size=1', '--no-warni
 export function reaper(config: ReaperConfig): Reaper {
   return {
     async guard(what) {
-      const socket = await socketIn(config.folder);
+      const socket = await socketIn(config.folder, 'reaper.sock', 'reaper-unavailable');
       let released = false;
       let connection: net.Socket;
       const establish = async () => {
@@ -149,23 +145,4 @@ function start(socket: string, idle: number): void {
   );
   child.on('error', () => undefined);
   child.unref();
-}
-
-/** The socket in the state folder, or in one of this user's in the system's temporary folder where that name is too long for a socket. */
-async function socketIn(folder: string): Promise<string> {
-  const uid = process.getuid?.() ?? 0;
-  const usual = join(folder, 'reaper.sock');
-  const key = createHash('sha256').update(folder).digest('hex').slice(0, 12);
-  const short = Buffer.byteLength(usual) <= NAME_LIMIT ? folder : join(tmpdir(), `mcp-build-${uid}-${key}`);
-  await mkdir(short, { recursive: true, mode: 0o700 });
-  const found = await stat(short);
-  if (found.uid !== uid) {
-    throw new McpBuildError({
-      code: 'reaper-unavailable',
-      message: `${short} belongs to another user`,
-      input: short,
-      fix: 'Set MCP_BUILD_HOME to a folder of your own.',
-    });
-  }
-  return join(short, 'reaper.sock');
 }

@@ -1,4 +1,4 @@
-import { McpBuildError } from '../errors/index.ts';
+import { isFault, McpBuildError } from '../errors/index.ts';
 import { bridge, type Streams } from './bridge.ts';
 import { offerGate } from './gate.ts';
 import { hints } from './hints.ts';
@@ -14,7 +14,16 @@ export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 /** Signals to this process, as a thing to subscribe to. @returns what ends the subscription */
 export type Signals = (listener: (signal: StopSignal) => void) => () => void;
 
-export interface RunOptions extends SessionOptions {
+/** What a run does with a server that is there. */
+export type DriveOptions = Pick<
+  SessionOptions,
+  'server' | 'environment' | 'permissions' | 'say' | 'onDecision' | 'learn' | 'signal'
+> &
+  Passing;
+
+export type RunOptions = SessionOptions & Passing;
+
+interface Passing {
   readonly streams: Streams;
   readonly signals?: Signals;
   /** Told the name of the container once it runs, before anything of it is passed on. */
@@ -44,11 +53,22 @@ const DRAIN = 5_000;
  * nobody signed
  */
 export async function runContainer(given: RunOptions): Promise<RunResult> {
+  return runSession(given, (hooks) => openSession({ ...given, ...hooks }));
+}
+
+/**
+ * The same with a server that is opened in another way, as one that a keeper has started ahead.
+ * @throws McpBuildError what `open` throws; `docker-lost`, `keeper-lost`
+ */
+export async function runSession(
+  given: DriveOptions,
+  open: (hooks: Pick<SessionOptions, 'say' | 'onDecision' | 'signal'>) => Promise<Session>,
+): Promise<RunResult> {
   const redact = redactor(given.environment);
   // Everything that is printed goes through it: hints quote the server, and errors quote the daemon.
   const say = (line: string) => given.say(redact.text(line));
   const reached = reporter(say, given.learn === true);
-  const options: RunOptions = {
+  const options: DriveOptions = {
     ...given,
     say,
     onDecision(decision) {
@@ -65,7 +85,11 @@ export async function runContainer(given: RunOptions): Promise<RunResult> {
   const unsubscribe = options.signals?.((signal) => onSignal(signal)) ?? (() => undefined);
   const signal = options.signal ? AbortSignal.any([options.signal, early.signal]) : early.signal;
   try {
-    const session = await openSession({ ...options, signal });
+    const session = await open({
+      say,
+      signal,
+      ...(options.onDecision ? { onDecision: options.onDecision } : {}),
+    });
     options.onStarted?.(session.container);
     const result = await drive(session, options, redact, signal, caught, (listener) => {
       onSignal = listener;
@@ -90,7 +114,7 @@ export async function runContainer(given: RunOptions): Promise<RunResult> {
 
 async function drive(
   session: Session,
-  options: RunOptions,
+  options: DriveOptions,
   redact: Redactor,
   signal: AbortSignal,
   caught: StopSignal | undefined,
@@ -159,7 +183,7 @@ async function drive(
     seen.end(reason === 'exited' ? exit.code : 0);
     if (!refusal) return { exitCode: exitCode(exit, reason), reason };
   } catch (cause) {
-    throw refusal ?? lost(session.container, cause);
+    throw refusal ?? (isFault(cause, 'keeper-lost') ? cause : lost(session.container, cause));
   } finally {
     clearTimeout(killTimer);
     clearTimeout(inputTimer);
@@ -169,7 +193,7 @@ async function drive(
 }
 
 /** The client's answer is the gate's; the user's line and the log's are made here. */
-function gateOf(pins: Pins, { server, say, log }: RunOptions, onRefused: (error: McpBuildError) => void) {
+function gateOf(pins: Pins, { server, say, log }: DriveOptions, onRefused: (error: McpBuildError) => void) {
   const tell = (line: string) => {
     say(line);
     log?.(Buffer.from(`mcp-build: ${line}\n`));
@@ -217,7 +241,7 @@ function codeOf(signal: StopSignal): number {
   return 128 + { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }[signal];
 }
 
-function contextOf({ permissions }: RunOptions) {
+function contextOf({ permissions }: DriveOptions) {
   const { network } = permissions;
   return {
     network: typeof network === 'string' ? network : ('hosts' as const),

@@ -39,6 +39,15 @@ export interface Usage {
   /** Nanoseconds of processor time since the start. */
   readonly cpu: number;
   readonly pids: number;
+  /** Bytes read from and written to disks since the start; undefined where the daemon doesn't count them. */
+  readonly disk?: Transfer;
+  /** Bytes received and sent by its own interfaces; undefined where it has none. */
+  readonly net?: Transfer;
+}
+
+export interface Transfer {
+  readonly in: number;
+  readonly out: number;
 }
 
 /** A container engine, as far as a run needs one. Containers are named by the name that was given at `create`, or by id. */

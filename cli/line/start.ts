@@ -220,13 +220,15 @@ export interface SessionInput {
   readonly limits?: Limits;
   readonly say: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** The daemon that the environment leads to, by default. */
+  readonly runtime?: Runtime;
 }
 
 /** What the runner needs to know to start a verified image on this machine. */
 export async function sessionOptions(input: SessionInput): Promise<SessionOptions & Pinned> {
   const { verified, home, environment, say } = input;
   return {
-    runtime: await runtimeOf(environment),
+    runtime: input.runtime ?? (await runtimeOf(environment)),
     store: verified.store,
     image: verified.image,
     server: verified.server,

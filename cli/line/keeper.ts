@@ -1,0 +1,200 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { McpBuildError } from '../../errors/index.ts';
+import { withFileLock } from '../../files/index.ts';
+import {
+  askKeeper,
+  type KeeperStatus,
+  type KeptRecord,
+  keptFault,
+  type Limits,
+  listKept,
+  openLog,
+  openSession,
+  type Permissions,
+  type Private,
+  type Restart,
+  recordFile,
+  type Session,
+  serveKeeper,
+  socketIn,
+  stopKeeper,
+  takeKept,
+} from '../../runner/index.ts';
+import type { Environment, Home } from './home.ts';
+import type { RegistryOptions } from './image.ts';
+import { publicKeyFile } from './keys.ts';
+import { mainProgram } from './program.ts';
+import { logFolder, runtimeOf, sessionOptions, verifiedImage } from './start.ts';
+
+/** Everything a keeper needs to start its server again and again. It holds values of secrets: it goes from process to process through a pipe, and to no file. */
+export interface KeeperInput {
+  readonly name: string;
+  readonly target: string;
+  readonly bin?: string | undefined;
+  readonly part?: string | undefined;
+  readonly fingerprint: string;
+  readonly args: readonly string[];
+  readonly permissions: Permissions;
+  readonly values: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+  /** Their content in Base64. */
+  readonly files: readonly { readonly target: string; readonly content: string }[];
+  readonly keys?: readonly string[] | undefined;
+  readonly registry: Omit<RegistryOptions, 'environment'>;
+  readonly size: number;
+  readonly restart: Restart;
+  /** In milliseconds; 0 for ever. */
+  readonly idle: number;
+}
+
+/** Where records of keepers are. */
+export function keptFolder(home: Home): string {
+  return join(home.run, 'kept');
+}
+
+/** The name under which what a keeper does is logged. */
+export function keeperLog(name: string): string {
+  return `mcp-build-keeper-${name}`;
+}
+
+/** For a keeper that is only now being replaced to let go of its name, in milliseconds. */
+const NAME_WAIT = 500;
+
+/** Is the keeper: returns when it has been stopped. @throws McpBuildError `name-taken` */
+export async function runKeeper(input: KeeperInput, home: Home, environment: Environment): Promise<void> {
+  const folder = keptFolder(home);
+  const over = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => over.abort());
+  const serve = async () => {
+    // One for all starts: each brings connections of its own, which are kept open.
+    const runtime = await runtimeOf(environment);
+    const record: KeptRecord = {
+      name: input.name,
+      target: input.target,
+      socket: await socketIn(folder, `${input.name}.sock`, 'keeper-unavailable'),
+      pid: process.pid,
+      verify: {
+        registry: input.registry,
+        ...(input.bin ? { bin: input.bin } : {}),
+        ...(input.part ? { part: input.part } : {}),
+        ...(input.keys ? { keys: [...input.keys] } : {}),
+      },
+      since: Math.floor(Date.now() / 1000),
+    };
+    await serveKeeper({
+      record,
+      file: recordFile(folder, input.name),
+      fingerprint: input.fingerprint,
+      size: input.size,
+      restart: input.restart,
+      timing: { idle: input.idle },
+      environment: input.values,
+      log: await openLog(logFolder(home), keeperLog(input.name)),
+      logOf: (container) => openLog(logFolder(home), container),
+      signal: over.signal,
+      async open({ say, onDecision }) {
+        // Each start is of what verifies now, whatever verified before.
+        const verified = await verifiedImage(input.target, {
+          home,
+          environment,
+          bin: input.bin,
+          package: input.part,
+          ...(input.keys ? { keys: await Promise.all(input.keys.map(publicKeyFile)) } : {}),
+          registry: input.registry,
+          progress: () => undefined,
+          say,
+        });
+        const options = await sessionOptions({ ...input, verified, home, environment, say, runtime });
+        const files = input.files.map(
+          ({ target, content }): Private => ({ target, content: Buffer.from(content, 'base64') }),
+        );
+        const session = await openSession({ ...options, files, ...(onDecision ? { onDecision } : {}) });
+        return { session, digest: verified.image.digest };
+      },
+    });
+  };
+  await withFileLock(join(folder, `${input.name}.lock`), serve, NAME_WAIT);
+}
+
+/**
+ * Starts a keeper that outlives this process and its terminal, and waits until its first server is ready.
+ * @throws McpBuildError why it isn't
+ */
+export async function startKeeper(input: KeeperInput, home: Home): Promise<KeeperStatus> {
+  const folder = keptFolder(home);
+  detach(JSON.stringify(input));
+  let status: KeeperStatus | undefined;
+  for (const begun = Date.now(); Date.now() - begun < START_TIMEOUT; ) {
+    await sleep(50);
+    const record = (await listKept(folder)).find(({ name }) => name === input.name);
+    status = record && (await askKeeper(folder, record));
+    if (status?.state === 'ready') return status;
+    if (record && status?.error) {
+      await stopKeeper(record).catch(() => undefined);
+      throw keptFault(status.error);
+    }
+  }
+  throw new McpBuildError({
+    code: 'keeper-unavailable',
+    message: `What is to keep "${input.name}" ready did not start`,
+    input: input.name,
+    fix: `See \`mcp-build logs ${input.name}\`, or start it without --detach.`,
+  });
+}
+
+const START_TIMEOUT = 90_000;
+/** It holds a few connections: most of the memory a Node process takes by default is never used. */
+const FLAGS = ['--max-old-space-size=128', '--max-semi-space-size=1', '--no-warnings'];
+
+/** Through a shell that ends at once, so that it belongs to nobody's tree of processes; in a session of its own. */
+function detach(input: string): void {
+  const { command, args } = mainProgram();
+  const child = spawn(
+    '/bin/sh',
+    ['-c', 'exec 3<&0; "$@" <&3 3<&- >/dev/null 2>&1 &', 'sh', command, ...FLAGS, ...args, 'start', '--keeper'],
+    { detached: true, stdio: ['pipe', 'ignore', 'ignore'] },
+  );
+  child.on('error', () => undefined);
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  child.unref();
+}
+
+/** A keeper by name. @throws McpBuildError `not-kept` */
+export async function keptNamed(home: Home, name: string): Promise<KeptRecord> {
+  const found = (await listKept(keptFolder(home))).find((record) => record.name === name);
+  if (found) return found;
+  throw new McpBuildError({
+    code: 'not-kept',
+    message: `No server is kept ready as "${name}"`,
+    input: name,
+    fix: 'See which are with `mcp-build ps`, or start it with `mcp-build start --detach`.',
+  });
+}
+
+/**
+ * A started server of what was just verified, where a keeper has one behind exactly these walls. Whatever is wrong with a keeper is no reason not to start
+ * without it.
+ */
+export async function keptReady(
+  home: Home,
+  wanted: { readonly target: string; readonly fingerprint: string },
+  digest: string,
+  say: (line: string) => void,
+): Promise<Session | undefined> {
+  for (const record of await listKept(keptFolder(home))) {
+    if (record.target !== wanted.target) continue;
+    try {
+      const session = await takeKept(record, { digest, fingerprint: wanted.fingerprint });
+      if (session) return session;
+    } catch (error) {
+      const { message, code } = error as McpBuildError;
+      // One that was killed is nobody's concern here.
+      if (await askKeeper(keptFolder(home), record).catch(() => true))
+        say(`not from those kept ready: ${message} [${code}]`);
+    }
+  }
+  return undefined;
+}
