@@ -37,7 +37,7 @@ export async function openFile(path: string): Promise<AsyncGenerator<Uint8Array>
 }
 
 /**
- * Writes a blob under its digest: hashed on the way, synced, renamed into place over whatever was there, rotten or not.
+ * Writes a blob under its digest: hashed on the way, renamed into place over whatever was there, rotten or not.
  * `ingest` is a folder of the same file system that readers of the layout don't look into.
  * @throws McpBuildError `integrity` when the bytes aren't those of `expected`
  */
@@ -96,6 +96,11 @@ async function hashing(
 
 /** In bytes: what is gathered before it is written. A network gives 64 KiB at a time, and a call for each costs more than the copy. */
 const GATHERED = 1024 * 1024;
+/**
+ * In bytes: files up to this size are synced before they get their name. Documents are, signatures among them, that nobody may be able to
+ * make again. A layer isn't: one that a power cut has damaged is found when it is next read, and comes again from its registry or lock.
+ */
+const SYNCED = 1024 * 1024;
 
 /** The next bytes are asked for while the last are being written. They are kept until then: who gives them must not reuse them. */
 async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
@@ -104,6 +109,7 @@ async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<voi
   try {
     let gathered: Uint8Array[] = [];
     let size = 0;
+    let total = 0;
     const write = async () => {
       await writing;
       writing = writeAll(file, gathered, size);
@@ -115,11 +121,12 @@ async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<voi
     for await (const chunk of bytes) {
       gathered.push(chunk);
       size += chunk.length;
+      total += chunk.length;
       if (size >= GATHERED) await write();
     }
     await write();
     await writing;
-    await file.sync();
+    if (total <= SYNCED) await file.sync();
   } finally {
     await writing.catch(() => undefined);
     await file.close();
