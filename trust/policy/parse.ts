@@ -7,7 +7,7 @@ import { publicGoodRoot } from '../root.ts';
 import { parseTrustedRoot, type TrustedRoot } from '../sigstore.ts';
 import { PREDICATES, predicateType } from '../statement.ts';
 import { parseDuration } from './duration.ts';
-import { type PolicyText, policyJsonSchema, policySchema } from './schema.ts';
+import type { PolicyText, policySchema } from './schema.ts';
 import type { Allowed, DriftPolicy, Exception, Policy, Requirement, Rule, Trusted } from './types.ts';
 
 /** In bytes. */
@@ -37,7 +37,7 @@ export async function loadPolicy(path: string): Promise<Policy> {
 
 /** @param name where the text comes from, for errors. @throws as `loadPolicy` does */
 export async function parsePolicy(text: string, name: string, read: ReadText): Promise<Policy> {
-  const said = checked(await parseYaml(text, name), name);
+  const said = await checked(await parseYaml(text, name), name);
   const trusted = await trustedOf(said, name, read);
   const rules = said.rules.map((rule, at) => ruleOf(rule, trusted, `rules.${at}`, name));
   unique(
@@ -66,7 +66,9 @@ async function parseYaml(text: string, name: string): Promise<unknown> {
   }
 }
 
-function checked(value: unknown, name: string): PolicyText {
+async function checked(value: unknown, name: string): Promise<PolicyText> {
+  // Who has no policy, or runs what was verified before, needn't wait for it to be built.
+  const { policyJsonSchema, policySchema } = await import('./schema.ts');
   const result = policySchema.safeParse(value);
   if (result.success) return result.data;
   // A slip in a field's name also leaves the field missing; the slip is what to say.
