@@ -59,9 +59,8 @@ function npx(args: readonly string[]): Target | NoTarget {
       continue;
     if (word === '-p' || word === '--package') named = rest.shift();
     else if (word.startsWith('--package=')) named = word.slice('--package='.length);
-    else if (word === '--') {
-      if (named !== undefined) break;
-    } else if (word.startsWith('-')) return unknown('npx', word);
+    else if (word === '--') continue;
+    else if (word.startsWith('-')) return unknown('npx', word);
     else {
       if (rest[0] === '--') rest = rest.slice(1);
       if (named === undefined) return packaged('npm', word, rest, undefined);

@@ -33,7 +33,9 @@ export function guard(options: GuardOptions): Guard {
       if (!OWN.test(name) && !hosts.has(name)) return `Host "${printed(host)}" is not one of this gateway’s`;
     }
     if (origin === undefined) return undefined;
-    if (!origins.has('*') && !origins.has(origin.toLowerCase())) {
+    // The gateway's own address, which the Host header was found to be, is no foreign one.
+    const own = origin.replace(/^https?:\/\//, '').toLowerCase() === host?.toLowerCase();
+    if (!own && !origins.has('*') && !origins.has(origin.toLowerCase())) {
       return `Pages of ${printed(origin)} may not use this gateway`;
     }
     response.setHeader('access-control-allow-origin', origin);

@@ -152,21 +152,23 @@ uv_tool() {
   ln -sfn "$cache/uv-$uv_version/bin/uvx" "$bin/uvx"
 }
 
-inspector() {
-  folder=$cache/inspector-$inspector_version
-  [ -e "$folder/node_modules/.bin/mcp-inspector" ] || {
-    say "installing the MCP Inspector $inspector_version"
+npm_tool() { # command, command within the package, package, version
+  folder=$cache/$1-$4
+  [ -e "$folder/node_modules/.bin/$2" ] || {
+    say "installing $3 $4"
     mkdir -p "$folder"
-    attempt 600 npm install --prefix "$folder" --ignore-scripts --no-save --no-audit --no-fund --no-progress \
-      "@modelcontextprotocol/inspector@$inspector_version" || { lack mcp-inspector "npm could not install it"; return 0; }
+    attempt 600 npm install --prefix "$folder" --ignore-scripts --no-save --no-audit --no-fund --no-progress "$3@$4" ||
+      { lack "$1" "npm could not install it"; return 0; }
   }
-  ln -sfn "$folder/node_modules/.bin/mcp-inspector" "$bin/mcp-inspector"
+  ln -sfn "$folder/node_modules/.bin/$2" "$bin/$1"
 }
 
 modules
 apt_packages
 if [ "$what" = test ]; then
-  inspector
+  npm_tool mcp-inspector mcp-inspector @modelcontextprotocol/inspector "$inspector_version"
+  npm_tool mcp-conformance conformance @modelcontextprotocol/conformance "$conformance_version"
+  npm_tool supergateway supergateway supergateway "$supergateway_version"
   uv_tool
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
   go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"
