@@ -1,12 +1,14 @@
 import { Command, Option } from 'commander';
 import { looksLikeServerJson, looksLikeSource } from '../builders/index.ts';
+import { McpBuildError } from '../errors/index.ts';
 import { type Log, openLog, processSignals, runContainer, runSession } from '../runner/index.ts';
+import { explainRun, formatExplanation } from './line/explain.ts';
 import { homeOf } from './line/home.ts';
 import { keptReady } from './line/keeper.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
 import { preparedInBackground } from './line/prepare.ts';
-import { logFolder, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
+import { logFolder, refuseBeyond, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples } from './options.ts';
 import { registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
@@ -14,6 +16,8 @@ import { type WantedOptions, wanted, wantedOptions } from './wanted.ts';
 
 interface Options extends WantedOptions {
   readonly learn?: boolean;
+  readonly explain?: boolean;
+  readonly json?: boolean;
 }
 
 export function runCommand(): Command {
@@ -33,6 +37,8 @@ export function runCommand(): Command {
         'let it reach the internet, and print at its end which destinations it asked for',
       ).conflicts('allowNet'),
     )
+    .addOption(new Option('--explain', 'say which walls and permissions it would get, and start nothing'))
+    .addOption(new Option('--json', 'with --explain: one JSON document'))
     .addHelpText(
       'after',
       examples(
@@ -44,6 +50,7 @@ export function runCommand(): Command {
           'with one destination and a secret from a password manager',
         ],
         ['mcp-build run npm:some-server --env API_KEY', 'with a variable of yours'],
+        ['mcp-build run npm:some-server --allow-net all --explain', 'what would stand around it'],
       ),
     )
     .action(async (target: string, args: readonly string[], options: Options) => {
@@ -52,7 +59,15 @@ export function runCommand(): Command {
 }
 
 async function run(target: string, args: readonly string[], options: Options): Promise<number> {
-  const out = terminal({});
+  const out = terminal({ json: options.json === true });
+  if (options.json && !options.explain) {
+    throw new McpBuildError({
+      code: 'usage',
+      message: 'stdout of a run belongs to the server: --json goes with --explain only',
+      fix: 'Leave out --json, or add --explain.',
+      exit: 2,
+    });
+  }
   const environment = { ...process.env };
   const home = homeOf(environment);
   const want = await wanted(target, args, options, environment);
@@ -78,6 +93,14 @@ async function run(target: string, args: readonly string[], options: Options): P
     say: out.note,
   });
   out.clear();
+  refuseBeyond(verified, want.permissions, target);
+  if (options.explain) {
+    const session = await sessionOptions({ ...want, verified, home, environment, say: out.note });
+    const given = { ...session, files: want.files, ...(options.learn ? { learn: true } : {}) };
+    const explanation = await explainRun(verified, given);
+    await out.result(explanation, formatExplanation(explanation));
+    return 0;
+  }
   requireGiven(verified.launch, want.values, args);
   const streams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
   const ready = options.learn ? undefined : await keptReady(home, want, verified.image.digest, out.note);

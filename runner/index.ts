@@ -5,6 +5,7 @@ export { docker, dockerRuntime } from './docker.ts';
 export { type Check, diagnose } from './doctor.ts';
 export { type Decision, type Egress, type EgressOptions, serveEgress } from './egress.ts';
 export { type Endpoint, findEndpoint, formatEndpoint, parseEndpoint } from './endpoint.ts';
+export { type Explained, explainSession, type Wall } from './explain.ts';
 export { type Gate, type GateOptions, HELD, offerGate } from './gate.ts';
 export { imageVariable, type RunImage, readImage } from './image.ts';
 export { type KeepEvent, type Keeper, type KeepOptions, keep, type Started, TIMING, type Timing } from './keep.ts';

@@ -14,7 +14,7 @@ import { environmentLaunch, type Private, privateParent, removePrivate, writePri
 import type { Reaper } from './reaper.ts';
 import type { Attached, Exit, Runtime } from './runtime.ts';
 import { seccompProfile } from './seccomp.ts';
-import { type ContainerSpec, containerSpec, userFor } from './spec.ts';
+import { type ContainerSpec, containerSpec, type PrivateFile, userFor } from './spec.ts';
 import { type ResolvedVolume, resolveVolumes, unchanged } from './volumes.ts';
 
 export interface SessionOptions {
@@ -126,7 +126,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       uid: machine.uid,
       onDecision: options.onDecision ?? (() => undefined),
     });
-    const spec = await plan(options, { imageId, image, facts, volumes, way, labels, folder });
+    const spec = await plan(options, { imageId, image, facts, volumes, way, labels }, folder);
     await runtime.create(container, spec);
     const found = await runtime.inspect(container);
     const differing = differences(spec, image, found, facts);
@@ -138,38 +138,44 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-interface Parts {
+export interface Parts {
   readonly imageId: Digest;
   readonly image: RunImage;
   readonly facts: DaemonFacts;
   readonly volumes: readonly ResolvedVolume[];
-  readonly way: Way;
+  readonly way: Pick<Way, 'network' | 'env'>;
   readonly labels: Readonly<Record<string, string>>;
-  readonly folder: string;
+}
+
+/** The container that is wanted, but for where its private files lie. Nothing is written and nobody is asked. */
+export function draft(options: SessionOptions, parts: Parts) {
+  const { limits = LIMITS } = options;
+  const { image, facts, volumes, way } = parts;
+  const { note, ...user } = userFor(volumes, options.machine);
+  const { launch, files } = environmentLaunch(image, options.args, options.environment);
+  return {
+    user,
+    note,
+    files: [...files, ...(options.files ?? [])],
+    spec: (written: readonly PrivateFile[]): ContainerSpec =>
+      containerSpec({
+        imageId: parts.imageId,
+        image,
+        volumes,
+        network: way.network,
+        limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
+        seccomp: seccompProfile(),
+        identity: { user, labels: { ...parts.labels, [LABEL.role]: 'server' } },
+        launch: { ...launch, env: way.env, files: written },
+      }),
+  };
 }
 
 /** Writes the private files, and says what container is wanted. */
-async function plan(options: SessionOptions, parts: Parts): Promise<ContainerSpec> {
-  const { machine, limits = LIMITS } = options;
-  const { image, facts, volumes, way } = parts;
-  const { note, ...user } = userFor(volumes, machine);
+async function plan(options: SessionOptions, parts: Parts, folder: string): Promise<ContainerSpec> {
+  const { user, note, files, spec } = draft(options, parts);
   if (note) options.say(note);
-  const { launch, files } = environmentLaunch(image, options.args, options.environment);
-  const wanted = [...files, ...(options.files ?? [])];
-  return containerSpec({
-    imageId: parts.imageId,
-    image,
-    volumes,
-    network: way.network,
-    limits: { ...limits, cpus: Math.min(limits.cpus, facts.cpus) },
-    seccomp: seccompProfile(),
-    identity: { user, labels: { ...parts.labels, [LABEL.role]: 'server' } },
-    launch: {
-      ...launch,
-      env: way.env,
-      files: wanted.length > 0 ? await writePrivate(parts.folder, wanted, user, machine) : [],
-    },
-  });
+  return spec(files.length > 0 ? await writePrivate(folder, files, user, options.machine) : []);
 }
 
 /** Attach, ask to wait, start: in another order output or the exit code is lost. */
@@ -225,7 +231,8 @@ async function both<A, B extends { release(): Promise<void> }>(
   }
 }
 
-function refuseUndeclared(permissions: Permissions, environment: Readonly<Record<string, string>>): void {
+/** @throws McpBuildError `environment-undeclared` */
+export function refuseUndeclared(permissions: Permissions, environment: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(environment)) {
     if (permissions.environment.includes(name) && !value.includes('\0')) continue;
     throw new McpBuildError({

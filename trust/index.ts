@@ -6,6 +6,7 @@ export { type GatherOptions, gather } from './gather.ts';
 export {
   type Assessment,
   assess,
+  beyond,
   type CaseResult,
   checkRollback,
   checkSource,

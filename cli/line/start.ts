@@ -29,10 +29,13 @@ import {
 import {
   assess,
   attest,
+  beyond,
+  type DriftPolicy,
   type Evidence,
   keySigner,
   PREDICATES,
   readServer,
+  type ServerPredicate,
   type Signer,
   signImage,
 } from '../../trust/index.ts';
@@ -54,6 +57,20 @@ export interface Verified {
   readonly launch?: Launch;
   /** What it was signed to offer, where that was signed. */
   readonly pins?: Pins;
+  /** Why it may start; absent where nothing was asked. */
+  readonly grounds?: Grounds;
+}
+
+/** What a verdict stands on, for who has to grant or explain. */
+export interface Grounds {
+  /** The policy's file, or the words for what stands in its place. */
+  readonly policy: string;
+  readonly rule: string | undefined;
+  /** The widest permissions, where the policy says them. */
+  readonly widest: Permissions | undefined;
+  /** What those who must sign it say of it, whether the policy asks for it or not. */
+  readonly server: ServerPredicate | undefined;
+  readonly drift: DriftPolicy;
 }
 
 export interface VerifiedOptions {
@@ -158,12 +175,14 @@ async function signed(
   }
 }
 
-type Pinned = Pick<Verified, 'pins'>;
+type Pinned = Pick<Verified, 'pins' | 'grounds'>;
 
 async function check(store: Store, image: Descriptor, target: string, options: VerifiedOptions): Promise<Pinned> {
   const { home, environment } = options;
   const source = looksLikeSource(target) ? parseSource(target) : undefined;
-  const { policy } = options.keys ? ownKeysPolicy(options.keys) : await policyOf(home, environment, process.cwd());
+  const { policy, file } = options.keys
+    ? ownKeysPolicy(options.keys)
+    : await policyOf(home, environment, process.cwd());
   const [os = 'linux', architecture = 'amd64'] = hostPlatform().split('/');
   // Layers are hashed as they are handed to the daemon, which hashes what comes out of them again.
   const common = {
@@ -175,7 +194,7 @@ async function check(store: Store, image: Descriptor, target: string, options: V
   // Which server it claims to be decides which record counts against it; that claim is judged together with the rest.
   const claimed = claimedSource(evidence);
   const accepted = claimed ? await acceptedBefore(home, claimed) : undefined;
-  const { verdict, server, offers, drift } = assess(
+  const { verdict, server, offers, drift, rule, widest } = assess(
     policy,
     { ...evidence, ...(accepted ? { accepted } : {}) },
     new Date(),
@@ -183,7 +202,8 @@ async function check(store: Store, image: Descriptor, target: string, options: V
   requirePass(verdict, target);
   if (server) await rememberAccepted(home, server);
   const pins = pinsOf(offers, drift);
-  return pins ? { pins } : {};
+  const name = file ?? (options.keys ? '--key' : 'your own keys, as there is no policy');
+  return { ...(pins ? { pins } : {}), grounds: { policy: name, rule, widest, server: offers[0], drift } };
 }
 
 /** Without tag and digest: what rules and exceptions of a policy match. */
@@ -224,9 +244,10 @@ export interface SessionInput {
   readonly runtime?: Runtime;
 }
 
-/** What the runner needs to know to start a verified image on this machine. */
+/** What the runner needs to know to start a verified image on this machine. @throws McpBuildError `permission-refused` beyond what the policy allows */
 export async function sessionOptions(input: SessionInput): Promise<SessionOptions & Pinned> {
   const { verified, home, environment, say } = input;
+  refuseBeyond(verified, input.permissions, verified.server.name);
   return {
     runtime: input.runtime ?? (await runtimeOf(environment)),
     store: verified.store,
@@ -242,6 +263,22 @@ export async function sessionOptions(input: SessionInput): Promise<SessionOption
     ...(input.limits ? { limits: input.limits } : {}),
     ...(input.signal ? { signal: input.signal } : {}),
   };
+}
+
+/**
+ * Before there is a policy, whoever types a flag is the policy; where one says the widest, flags stay within it.
+ * @throws McpBuildError `permission-refused`
+ */
+export function refuseBeyond({ grounds }: Verified, permissions: Permissions, target: string): void {
+  const wider = grounds?.widest ? beyond(permissions, grounds.widest) : [];
+  if (wider.length === 0) return;
+  throw new McpBuildError({
+    code: 'permission-refused',
+    message: `${target} may not be given ${wider.join(', ')}: the rule "${grounds?.rule}" of ${grounds?.policy} allows less`,
+    input: target,
+    fix: 'Ask for less, or have the permissions of that rule widened by whoever answers for the policy.',
+    exit: 3,
+  });
 }
 
 export function runtimeOf(environment: Environment): Promise<Runtime> {
