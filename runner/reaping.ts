@@ -26,6 +26,8 @@ const LINE_LIMIT = 64 * 1024;
 const LATE = 10_000;
 /** How long a daemon that doesn't answer is asked again, in milliseconds. After that it is the next sweep's. */
 const PATIENCE = 600_000;
+/** The same once the state folder is gone: what was thrown away with it, most likely a test's daemon, needs nobody for ten minutes. */
+const FORSAKEN = 3_000;
 const SWEEP_EVERY = 60_000;
 /** A private file is needed for as long as a container takes to start. */
 const STALE_FOLDER = 600_000;
@@ -55,6 +57,7 @@ export async function serveReaper(options: ReaperOptions): Promise<void> {
     return known;
   };
   const busy = new Set<unknown>();
+  let patience = PATIENCE;
   const swept = new Map<string, number>();
   const track = (work: Promise<unknown>) => {
     busy.add(work);
@@ -76,7 +79,7 @@ export async function serveReaper(options: ReaperOptions): Promise<void> {
         guarded = undefined;
       },
       onEnd() {
-        if (guarded) track(reap(runtimeOf(guarded.endpoint), guarded));
+        if (guarded) track(reap(runtimeOf(guarded.endpoint), guarded, () => patience));
         busy.delete(connection);
       },
     });
@@ -93,7 +96,10 @@ export async function serveReaper(options: ReaperOptions): Promise<void> {
     50,
   );
   // Without its name it gets no new runs; those that it has are still guarded.
-  while (busy.size > 0) await pause(100);
+  while (busy.size > 0) {
+    if (!(await stat(folder).catch(() => undefined))) patience = FORSAKEN;
+    await pause(100);
+  }
 }
 
 /** Waits until nobody has needed it for a while, or its socket has been taken away (somebody deleted the state folder). */
@@ -147,15 +153,15 @@ function parse(line: string): z.infer<typeof messageSchema> | undefined {
   }
 }
 
-async function reap(runtime: Pick<Runtime, 'remove'>, guarded: Guarded): Promise<void> {
+async function reap(runtime: Pick<Runtime, 'remove'>, guarded: Guarded, patience: () => number): Promise<void> {
   await Promise.all([
     ...guarded.folders.filter((folder) => PRIVATE_FOLDER.test(basename(folder))).map(removePrivate),
-    ...guarded.containers.map((name) => removeSurely(runtime, name)),
+    ...guarded.containers.map((name) => removeSurely(runtime, name, patience)),
   ]);
 }
 
 /** Again and again for a while: the daemon may still be making what was asked for before the run died. */
-async function removeSurely(runtime: Pick<Runtime, 'remove'>, name: string): Promise<void> {
+async function removeSurely(runtime: Pick<Runtime, 'remove'>, name: string, patience: () => number): Promise<void> {
   const begun = Date.now();
   let answered = begun;
   for (let wait = 100; ; wait = Math.min(wait * 1.5, 1000)) {
@@ -164,7 +170,7 @@ async function removeSurely(runtime: Pick<Runtime, 'remove'>, name: string): Pro
       if (Date.now() - answered > LATE) return;
     } catch {
       answered = Date.now();
-      if (answered - begun > PATIENCE) return;
+      if (answered - begun > patience()) return;
     }
     await pause(wait);
   }

@@ -106,6 +106,21 @@ describe('the reaper', () => {
     await until(() => removed.length === 1, 2_000);
   });
 
+  test('does not wait long for a daemon that is away when its state folder is gone too', async () => {
+    const { runtime, setDown } = daemon('mcp-build-a');
+    setDown(true);
+    const serving = serveReaper({ socket, idle: 100, runtime: () => runtime });
+    await until(() =>
+      stat(socket).then(
+        () => true,
+        () => false,
+      ),
+    );
+    (await reaper({ folder }).guard(guarded('mcp-build-a'))).abandon();
+    await rm(folder, { recursive: true });
+    await serving;
+  }, 15_000);
+
   test('waits for a daemon that is away', async () => {
     const { runtime, removed, setDown } = daemon('mcp-build-a');
     setDown(true);
