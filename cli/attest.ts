@@ -55,7 +55,7 @@ export function attestCommand(): Command {
     const tools = await readBounded(join(path, 'tools.json'), 64 * 1024 * 1024).catch(() => undefined);
     const { subject, attached } = await attestImage(folder, {
       home,
-      environment,
+      variables: environment,
       workspace: process.cwd(),
       store: await openLayout(home.store),
       signer: await signerOf(options, home, environment),

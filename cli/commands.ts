@@ -26,6 +26,7 @@ export const COMMANDS = {
   show: { load: async () => (await import('./show.ts')).showCommand() },
   policy: { load: async () => (await import('./policy.ts')).policyCommand() },
   trust: { load: async () => (await import('./trust.ts')).trustCommand() },
+  publish: { load: async () => (await import('./publish.ts')).publishCommand() },
   verify: { load: async () => (await import('./verify.ts')).verifyCommand() },
   reproduce: { load: async () => (await import('./reproduce.ts')).reproduceCommand() },
   push: { load: async () => (await import('./push.ts')).pushCommand() },

@@ -5,16 +5,22 @@ import {
   defaultName,
   formatSource,
   type Lock,
+  looksLikeServerJson,
+  looksLikeSource,
   PLATFORMS,
   type Platform,
   parseServerName,
   type Source,
 } from '../builders/index.ts';
+import { McpBuildError } from '../errors/index.ts';
+import { explain } from './fault.ts';
 import { parseBase } from './line/base.ts';
 import { checkLock } from './line/check.ts';
+import { type EntryOptions, lockDifferences, lockEntry } from './line/entry.ts';
 import { lockFolderOf, readEditedFolder, readLockFolder, writeLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
-import { hasBytecode, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
+import { hasBytecode, type Locked, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
+import { findManifest, MANIFEST, readManifest, type ServerEntry, serverEntry } from './line/manifest/index.ts';
 import { checkWanted, type Wanted, wantedSource } from './line/wanted.ts';
 import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
 import { terminal } from './terminal.ts';
@@ -40,8 +46,8 @@ export function lockCommand(): Command {
       'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/: native lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
     )
     .argument(
-      '<source|name>',
-      'npm:<package>[@range], pypi:<project>[specifier], or path or address of a server.json; with --refresh or --check a folder of ./lockfiles/',
+      '[source|name]',
+      `npm:<package>[@range], pypi:<project>[specifier], or path or address of a server.json; a server of ${MANIFEST}; with --refresh or --check a folder of ./lockfiles/. Without it, every server of ${MANIFEST} whose lock isn’t what that asks for`,
     )
     .addOption(
       new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) =>
@@ -70,6 +76,7 @@ export function lockCommand(): Command {
     .addHelpText(
       'after',
       examples(
+        ['mcp-build lock', `every server of ${MANIFEST} that has no lock yet, or was changed`],
         ['mcp-build lock npm:@modelcontextprotocol/server-memory', 'the newest release that is three days old'],
         ['mcp-build lock pypi:mcp-server-time==2026.1.26 --name time', 'one version, under a name of your own'],
         ['mcp-build lock pypi:mcp-server-git --system git', 'a server that starts git'],
@@ -79,10 +86,102 @@ export function lockCommand(): Command {
         ['mcp-build lock --check server-memory', 'in a review: was a file swapped together with its hash?'],
       ),
     )
-    .action(async (text: string, options: Options) => {
+    .action(async (text: string | undefined, options: Options, command: Command) => {
       if (options.check) return check(text, options);
-      return lock(text, options);
+      if (text === undefined) return lockAll(options);
+      const isSource = looksLikeSource(text) || looksLikeServerJson(text);
+      const entry = options.refresh || isSource ? undefined : await entryOf(text);
+      if (!entry) return lock(text, options);
+      onlyOwnFlags(entry.name, command);
+      return lockOne(entry, options, command.getOptionValueSource('releaseAge') === 'cli');
     });
+}
+
+async function entryOf(name: string): Promise<ServerEntry | undefined> {
+  const manifest = await findManifest(process.cwd());
+  return manifest && serverEntry(manifest, name);
+}
+
+/** What is in the manifest is said there: a flag would make a lock that the next command calls outdated. */
+function onlyOwnFlags(name: string, command: Command): void {
+  const given = ['name', 'platform', 'bin', 'base', 'system', 'bytecode'].find(
+    (flag) => command.getOptionValueSource(flag) === 'cli',
+  );
+  if (given === undefined) return;
+  throw new McpBuildError({
+    code: 'flag-of-manifest',
+    message: `What --${given} says of ${name} stands in ${MANIFEST}`,
+    input: name,
+    fix: `Change ${given} of ${name} there, and lock it again.`,
+    exit: 2,
+  });
+}
+
+async function lockOne(entry: ServerEntry, options: Options, age: boolean): Promise<void> {
+  const out = terminal(options);
+  const made = await lockEntry(entry, {
+    ...entryOptions(out.progress),
+    ...(age ? { releaseAge: options.releaseAge } : {}),
+  });
+  for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
+  await out.result(lockedOf(entry.name, made), lockedLine(entry.name, made));
+}
+
+async function lockAll(options: Options): Promise<void> {
+  const out = terminal(options);
+  const { servers } = await readManifest(process.cwd());
+  const done: object[] = [];
+  const lines: string[] = [];
+  const failures: McpBuildError[] = [];
+  for (const entry of servers) {
+    try {
+      const kept = await readLockFolder(lockFolderOf(process.cwd(), entry.name)).catch(() => undefined);
+      if (kept && lockDifferences(entry, kept).length === 0) {
+        done.push({ name: entry.name, status: 'kept', version: kept.lock.source.version });
+        lines.push(`kept ${entry.name} ${kept.lock.source.version}`);
+        continue;
+      }
+      const made = await lockEntry(entry, { ...entryOptions(out.progress) });
+      for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
+      done.push({ status: 'locked', ...lockedOf(entry.name, made) });
+      lines.push(lockedLine(entry.name, made));
+    } catch (error) {
+      const { fault } = explain(error);
+      failures.push(fault);
+      done.push({
+        name: entry.name,
+        status: 'failed',
+        error: { code: fault.code, message: fault.message, fix: fault.fix ?? null },
+      });
+      out.note(`${entry.name}: ${fault.message} [${fault.code}]${fault.fix ? `; fix: ${fault.fix}` : ''}`);
+      lines.push(`failed ${entry.name}: ${fault.code}`);
+    }
+  }
+  await out.result({ servers: done }, lines.join('\n') || 'no servers');
+  const codes = new Set(failures.map(({ exit }) => exit));
+  if (codes.size > 0) process.exitCode = codes.size === 1 ? [...codes][0]! : 1;
+}
+
+function entryOptions(progress: (line: string) => void): EntryOptions {
+  const environment = { ...process.env };
+  return { home: homeOf(environment), environment, workspace: process.cwd(), now: new Date(), progress };
+}
+
+function lockedOf(name: string, { lock: made, installScripts }: Locked) {
+  const folder = lockFolderOf(process.cwd(), name);
+  return {
+    name,
+    source: formatSource(sourceOf(made)),
+    version: made.source.version,
+    packages: packageCount(made),
+    folder,
+    installScripts,
+  };
+}
+
+function lockedLine(name: string, { lock: made }: Locked): string {
+  const folder = relative(process.cwd(), lockFolderOf(process.cwd(), name));
+  return `locked ${made.source.name} ${made.source.version}: ${packageCount(made)} packages, ${platformsOf(made).join(', ')} → ${folder}/`;
 }
 
 async function lock(text: string, options: Options): Promise<void> {
@@ -101,7 +200,7 @@ async function lock(text: string, options: Options): Promise<void> {
   const base = options.base === undefined ? kept?.lock.base : parseBase(options.base);
   const system = options.system ?? kept?.lock.system;
   const bytecode = options.bytecode ?? (kept ? hasBytecode(kept.lock) : undefined);
-  const locked = await lockSource(source, {
+  const made = await lockSource(source, {
     name,
     platforms: unique(options.platform ?? (kept ? platformsOf(kept.lock) : PLATFORMS)),
     releaseAge: options.releaseAge,
@@ -118,37 +217,43 @@ async function lock(text: string, options: Options): Promise<void> {
     launch: wanted.launch,
     progress: out.progress,
   });
-  const { lock: made, files, installScripts } = locked;
-  await checkWanted(wanted, locked, { home, environment, workspace: process.cwd() });
-  await writeLockFolder(folder, { lock: made, files });
-  for (const script of installScripts) out.note(`${script} has an install script; it never runs`);
-  const packages = packageCount(made);
-  await out.result(
-    { name, source: formatSource(source), version: made.source.version, packages, folder, installScripts },
-    `locked ${made.source.name} ${made.source.version}: ${packages} packages, ${platformsOf(made).join(', ')} → ${relative(process.cwd(), folder)}/`,
-  );
+  await checkWanted(wanted, made, { home, environment, workspace: process.cwd() });
+  await writeLockFolder(folder, made);
+  for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
+  await out.result(lockedOf(name, made), lockedLine(name, made));
 }
 
-async function check(name: string, options: Options): Promise<void> {
+async function check(text: string | undefined, options: Options): Promise<void> {
   const out = terminal(options);
   const environment = { ...process.env };
-  const folder = lockFolderOf(process.cwd(), parseServerName(name));
-  const { lock: made } = await readLockFolder(folder);
-  out.progress(`asking the indexes about ${packageCount(made)} packages`);
-  const findings = await checkLock(made, { home: homeOf(environment), environment, workspace: process.cwd() });
-  const bad = findings.filter(({ status }) => status !== 'unconfirmed');
-  await out.result(
-    { name, findings },
-    [
+  const workspace = process.cwd();
+  const manifest = await findManifest(workspace);
+  const names =
+    text === undefined
+      ? (manifest ?? (await readManifest(workspace))).servers.map(({ name }) => name)
+      : [parseServerName(text)];
+  const results = [];
+  const lines: string[] = [];
+  for (const name of names) {
+    const found = await readLockFolder(lockFolderOf(workspace, name));
+    const entry = manifest?.servers.find((one) => one.name === name);
+    const outdated = entry ? lockDifferences(entry, found) : [];
+    out.progress(`${name}: asking the indexes about ${packageCount(found.lock)} packages`);
+    const findings = await checkLock(found.lock, { home: homeOf(environment), environment, workspace });
+    const bad = findings.filter(({ status }) => status !== 'unconfirmed').length + outdated.length;
+    results.push({ name, findings, outdated });
+    lines.push(
+      ...outdated.map((detail) => `✗ outdated  ${detail}`),
       ...findings.map(
         ({ file, status, detail }) => `${status === 'unconfirmed' ? '·' : '✗'} ${status}  ${file}: ${detail}`,
       ),
-      bad.length === 0
+      bad === 0
         ? `${name}: every package has the hash that its index lists`
-        : `${name}: ${bad.length} files are not what their index lists`,
-    ].join('\n'),
-  );
-  if (bad.length > 0) process.exitCode = 4;
+        : `${name}: ${bad} ${bad === 1 ? 'thing is' : 'things are'} not as the manifest or the indexes say`,
+    );
+    if (bad > 0) process.exitCode = 4;
+  }
+  await out.result(text === undefined ? { servers: results } : results[0], lines.join('\n'));
 }
 
 function sourceOf({ source }: Lock): Source {

@@ -84,6 +84,7 @@ export {
 } from './signing/index.ts';
 export { parseTrustedRoot, type TrustedRoot } from './sigstore.ts';
 export {
+  isAbout,
   PREDICATES,
   type PredicateName,
   predicateName,

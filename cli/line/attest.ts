@@ -20,18 +20,39 @@ import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { materialsOf } from './materials.ts';
 
-export interface AttestOptions {
-  readonly home: Home;
-  readonly environment: Environment;
-  readonly workspace: string | undefined;
-  readonly store: LayoutStore;
-  readonly signer: Signer;
-  /** What the server may do, as its signer declares it. */
+/** What the signer of a server declares of it. */
+export interface Declared {
   readonly permissions: Permissions;
   /** What it was seen to offer; absent when it was never tested. */
   readonly offer: Offer | undefined;
+  /** What it is started with when the user gives no arguments. */
+  readonly args?: readonly string[];
+  /** Its variables; those of the permissions, each of them a secret, by default. */
+  readonly environment?: ServerPredicate['environment'];
+  /** When this took the place of another statement about the same image. */
+  readonly issued?: Date;
+}
+
+export interface StatementOptions extends Declared {
+  readonly home: Home;
+  /** The user's variables: where files are taken from, and what a CI says of the job. */
+  readonly variables: Environment;
+  readonly workspace: string | undefined;
+  readonly store: Pick<LayoutStore, 'resolve'>;
   readonly spdx: boolean;
   readonly now: Date;
+}
+
+export interface AttestOptions extends StatementOptions {
+  readonly store: LayoutStore;
+  readonly signer: Signer;
+}
+
+/** Something to be said of an image. */
+export interface Said {
+  readonly subject: Descriptor;
+  readonly predicate: 'provenance' | 'cyclonedx' | 'spdx' | 'server';
+  readonly value: unknown;
 }
 
 export interface Attestations {
@@ -45,13 +66,24 @@ export interface Attestations {
  * @throws McpBuildError `not-built`, and what the signer and the store throw
  */
 export async function attestImage(folder: LockFolder, options: AttestOptions): Promise<Attestations> {
+  const attached: (Attached & { predicate: string })[] = [];
+  const said = await statementsOf(folder, options);
+  for (const { subject, predicate, value } of said) {
+    const one = await attest(options.store, subject, PREDICATES[predicate], value, options.signer, options.now);
+    attached.push({ ...one, predicate });
+  }
+  return { subject: said.at(-1)!.subject.digest, attached };
+}
+
+/** All there is to say of a lock's image, the index last: who sees it attested can rely on every platform's statements being there. @throws McpBuildError `not-built` */
+export async function statementsOf(folder: LockFolder, options: StatementOptions): Promise<readonly Said[]> {
   const { lock } = folder;
-  const { store, signer, now } = options;
+  const { store } = options;
   if (!lock.index) throw notBuilt(lock);
   const cache = artifactCache(join(options.home.cache, 'artifacts'), (artifact) =>
     fetchArtifact(artifact, {
       cache: options.home.cache,
-      environment: options.environment,
+      environment: options.variables,
       workspace: options.workspace,
     }),
   );
@@ -62,23 +94,20 @@ export async function attestImage(folder: LockFolder, options: AttestOptions): P
     const digest = lock.platforms[platform]?.image;
     if (digest) subjects.push({ descriptor: await store.resolve(digest), platforms: [platform] });
   }
-  // The index last: who sees it attested can rely on every platform's statements being there.
   subjects.push({ descriptor: index, platforms: all });
-  const attached: (Attached & { predicate: string })[] = [];
-  const say = async (descriptor: Descriptor, predicate: keyof typeof PREDICATES, value: unknown) => {
-    attached.push({ ...(await attest(store, descriptor, PREDICATES[predicate], value, signer, now)), predicate });
-  };
-  for (const { descriptor, platforms } of subjects) {
+  const said: Said[] = [];
+  for (const { descriptor: subject, platforms } of subjects) {
     const materials = await materialsOf(folder, platforms, cache.open);
-    await say(descriptor, 'provenance', provenancePredicate({ ...buildOf(lock, options), materials, platforms }));
-    await say(descriptor, 'cyclonedx', cyclonedx(materials, descriptor.digest));
-    if (options.spdx) await say(descriptor, 'spdx', spdx(materials, descriptor.digest));
-    await say(descriptor, 'server', serverPredicate(lock, options));
+    const provenance = provenancePredicate({ ...buildOf(lock, options), materials, platforms });
+    said.push({ subject, predicate: 'provenance', value: provenance });
+    said.push({ subject, predicate: 'cyclonedx', value: cyclonedx(materials, subject.digest) });
+    if (options.spdx) said.push({ subject, predicate: 'spdx', value: spdx(materials, subject.digest) });
+    said.push({ subject, predicate: 'server', value: serverPredicate(lock, options) });
   }
-  return { subject: index.digest, attached };
+  return said;
 }
 
-function buildOf(lock: Lock, { environment, now }: AttestOptions) {
+function buildOf(lock: Lock, { variables: environment, now }: StatementOptions) {
   const layers = Object.values(lock.platforms).flatMap((platform) => platform.layers);
   const invocation = invocationOf(environment);
   return {
@@ -112,7 +141,7 @@ function invocationOf(environment: Environment): string | undefined {
 
 export function serverPredicate(
   lock: Lock,
-  { permissions, offer }: Pick<AttestOptions, 'permissions' | 'offer'>,
+  { permissions, offer, args, environment, issued }: Declared,
 ): ServerPredicate {
   const newest = Object.values(lock.platforms)
     .flatMap(({ layers }) =>
@@ -131,8 +160,8 @@ export function serverPredicate(
     ...(known === undefined ? {} : { newest: known }),
     lock: lockDigest(lock),
     permissions: { network: permissions.network, volumes: permissions.volumes, environment: permissions.environment },
-    args: lock.launch?.defaults ?? [],
-    environment: environmentOf(lock, permissions),
+    args: args ?? lock.launch?.defaults ?? [],
+    environment: environment ?? environmentOf(lock, permissions),
     ...(offer
       ? {
           tools: list(offer.tools),
@@ -142,6 +171,7 @@ export function serverPredicate(
           ...(offer.instructions === null ? {} : { instructions: sha256(offer.instructions) }),
         }
       : {}),
+    ...(issued === undefined ? {} : { issued: issued.toISOString() }),
   };
 }
 

@@ -100,12 +100,12 @@ export function immutableTag(lock: Lock): string {
   return `${lock.name}:${tagSafe(lock.source.version)}-${hexOf(lockDigest(lock)).slice(0, 12)}`;
 }
 
-/** PEP 440 local versions and npm build metadata hold a `+`, which a tag can't. */
 /** The tag that moves when the same version is built again on a newer base. */
 export function versionTag({ source }: Pick<Lock, 'source'>): string {
   return tagSafe(source.version);
 }
 
+/** PEP 440 local versions and npm build metadata hold a `+`, which a tag can't. */
 function tagSafe(version: string): string {
   return version.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 100);
 }
@@ -117,8 +117,8 @@ async function publish(built: Built, store: LayoutStore, tagged: boolean): Promi
   }
   const index = await store.writeManifest(built.index.bytes, built.index.mediaType);
   if (!tagged) return;
-  const { name, source } = built.lock;
-  for (const tag of [immutableTag(built.lock), `${name}:${tagSafe(source.version)}`, name]) await store.tag(tag, index);
+  const { name } = built.lock;
+  for (const tag of [immutableTag(built.lock), `${name}:${versionTag(built.lock)}`, name]) await store.tag(tag, index);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

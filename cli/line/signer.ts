@@ -13,6 +13,7 @@ import {
 } from '../../trust/index.ts';
 import type { Environment, Home } from './home.ts';
 import { signingKey } from './keys.ts';
+import type { ManifestSigner } from './manifest/index.ts';
 
 export interface SignerFlags {
   readonly key?: string;
@@ -37,6 +38,30 @@ export function signerOptions(): Option[] {
       'keyless',
     ]),
   ];
+}
+
+/** What the flags say, else what the manifest says. */
+export function manifestSigner(flags: SignerFlags, manifest: ManifestSigner | undefined): SignerFlags {
+  const { key, keyless, signingConfig, identityToken, exec } = flags;
+  if (key !== undefined || keyless || exec !== undefined || manifest === undefined) {
+    return {
+      ...(key === undefined ? {} : { key }),
+      ...(keyless ? { keyless } : {}),
+      ...(signingConfig === undefined ? {} : { signingConfig }),
+      ...(identityToken === undefined ? {} : { identityToken }),
+      ...(exec === undefined ? {} : { exec }),
+    };
+  }
+  switch (manifest.kind) {
+    case 'key':
+      return { key: manifest.file };
+    case 'exec':
+      return { exec: manifest.command };
+    case 'keyless': {
+      const { kind: _kind, ...services } = manifest;
+      return { keyless: true, ...services };
+    }
+  }
 }
 
 /** @throws McpBuildError `key-missing`, `identity-missing`, `signing-config-invalid`, `signer-failed` */

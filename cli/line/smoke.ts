@@ -61,10 +61,44 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
     progress,
   });
   const verified: Verified = { store, image: descriptor(built.index), server: { name, version: lock.source.version } };
+  const offer = await offerOf(verified, options);
+  const text = formatOffer(offer);
+  const file = join(folder, TOOLS);
+  const before = await recordedOffer(folder);
+  await writeAtomic(file, text);
+  const digest = sha256(text);
+  await writeOutputs(folder, { ...built.lock, tools: digest });
+  return { offer, file, digest, changes: before ? offerChanges(before.offer, offer) : [] };
+}
+
+const TOOLS = 'tools.json';
+/** In bytes. */
+const TOOLS_LIMIT = 64 * 1024 * 1024;
+
+/** The bytes of `tools.json`. */
+export function formatOffer(offer: Offer): string {
+  return `${JSON.stringify(offer, null, 2)}\n`;
+}
+
+/** What was recorded beside a lock when its image was tested last; undefined where it never was, or where the record can't be read. */
+export async function recordedOffer(
+  folder: string,
+): Promise<{ readonly offer: Offer; readonly digest: Digest } | undefined> {
+  const bytes = await readBounded(join(folder, TOOLS), TOOLS_LIMIT).catch(() => undefined);
+  if (!bytes) return undefined;
+  try {
+    return { offer: JSON.parse(bytes.toString('utf8')) as Offer, digest: sha256(bytes) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Starts an image, without network, once for each generation of MCP, and asks what it offers. @throws as `smokeTest` */
+export async function offerOf(verified: Verified, options: Omit<SmokeOptions, 'workspace'>): Promise<Offer> {
   const offers: Offer[] = [];
   let refusal: unknown;
   for (const generation of GENERATIONS) {
-    progress(`asking in MCP ${generation}`);
+    options.progress(`asking in MCP ${generation}`);
     try {
       offers.push(await ask(verified, generation, false, options));
       // Some tools are only for clients that can be asked for something; whoever has such a client is to get them.
@@ -77,21 +111,14 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   }
   // A server of one generation is fine; what counts is that it speaks one.
   if (offers.length === 0) throw refusal;
-  const offer = mergeOffers(offers);
-  const text = `${JSON.stringify(offer, null, 2)}\n`;
-  const file = join(folder, 'tools.json');
-  const before = await readBounded(file, 64 * 1024 * 1024).catch(() => undefined);
-  await writeAtomic(file, text);
-  const digest = sha256(text);
-  await writeOutputs(folder, { ...built.lock, tools: digest });
-  return { offer, file, digest, changes: before ? changesOf(parseOffer(before.toString('utf8')), offer) : [] };
+  return mergeOffers(offers);
 }
 
 async function ask(
   verified: Verified,
   generation: Generation,
   capable: boolean,
-  options: SmokeOptions,
+  options: Omit<SmokeOptions, 'workspace'>,
 ): Promise<Offer> {
   const stdin = new PassThrough();
   const stdout = new PassThrough();
@@ -128,18 +155,14 @@ async function ask(
   }
 }
 
-function parseOffer(text: string): Pick<Offer, 'tools' | 'prompts'> | undefined {
-  try {
-    return JSON.parse(text) as Offer;
-  } catch {
-    return undefined;
-  }
-}
-
-function changesOf(before: Pick<Offer, 'tools' | 'prompts'> | undefined, after: Offer): string[] {
+/** Tools and prompts that are new, gone, or say something else than before; one line each. */
+export function offerChanges(
+  before: Pick<Offer, 'tools' | 'prompts'>,
+  after: Pick<Offer, 'tools' | 'prompts'>,
+): string[] {
   const changes: string[] = [];
   for (const kind of ['tools', 'prompts'] as const) {
-    const old = new Map((before?.[kind] ?? []).map((item) => [item.name, item.digest]));
+    const old = new Map((before[kind] ?? []).map((item) => [item.name, item.digest]));
     const what = kind.slice(0, -1);
     for (const { name, digest } of after[kind]) {
       const known = old.get(name);

@@ -101,23 +101,29 @@ function requirementsOf(rule: Rule, { asked, accepted }: Case): readonly Require
 function serverOf(statements: readonly Statement[]): { server: ServerPredicate | undefined; checks: readonly Check[] } {
   if (statements.length === 0) return { server: undefined, checks: [] };
   const read = statements.map(({ predicate }) => readServer(predicate));
-  const [first] = read;
   const conflict = (detail: string): Check => ({
     id: 'predicate-conflict',
     status: 'fail',
     detail,
     predicate: 'server',
   });
-  if (!first || read.includes(undefined))
+  const servers = read.filter((one) => one !== undefined);
+  if (servers.length < read.length)
     return { server: undefined, checks: [conflict('It is not of the form of a server predicate')] };
-  if (read.some((other) => !isDeepStrictEqual(other, first))) {
-    // Which of them is meant, nobody can say; whoever could hide one would choose.
+  // Who took back what they had said before says when; of two that don't, nobody can say which is meant.
+  const newest = Math.max(...servers.map(issuedAt));
+  const [first, ...others] = servers.filter((one) => issuedAt(one) === newest);
+  if (!first || others.some((other) => !isDeepStrictEqual(other, first))) {
     return { server: undefined, checks: [conflict(`${read.length} signed server predicates disagree`)] };
   }
   return {
     server: first,
     checks: [{ id: 'predicate-conflict', status: 'pass', detail: 'It says one thing', predicate: 'server' }],
   };
+}
+
+function issuedAt({ issued }: ServerPredicate): number {
+  return issued === undefined ? Number.NEGATIVE_INFINITY : Date.parse(issued);
 }
 
 function advisories(

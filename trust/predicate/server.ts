@@ -34,6 +34,11 @@ export const serverSchema = z.object({
   created: instant,
   /** When the index received the newest file of the image; absent where it doesn't say. */
   newest: instant.optional(),
+  /**
+   * When it was said in place of an older statement about the same image, which was something else. Of several by those whose word counts, the
+   * newest is meant; the first one has no time, so that saying the same again gives the same bytes.
+   */
+  issued: instant.optional(),
   /** Digest of the lock's inputs. */
   lock: digest,
   permissions: permissionsSchema,

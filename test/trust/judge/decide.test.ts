@@ -196,6 +196,23 @@ describe('what was asked for', () => {
     expect(await failed({ require: [{ predicate: 'server' }] })).toEqual(['predicate-conflict']);
   });
 
+  test('is the newest one that says when it was issued', async () => {
+    await sign();
+    await server();
+    const wide = { network: 'all' as const, volumes: [], environment: [] };
+    await server({ permissions: wide, issued: '2026-06-01T00:00:00Z' });
+    const narrow = { permissions: { network: 'none' as const, volumes: [], environment: [] } };
+    const rule = { require: [{ predicate: 'server' }], allow: narrow };
+    expect(await failed(rule)).toEqual(['permission-refused']);
+    await server({ permissions: narrow.permissions, issued: '2026-06-02T00:00:00Z' });
+    expect(await failed(rule)).toEqual([]);
+    // Somebody else's is no newer word.
+    await server({ permissions: wide, issued: '2026-06-03T00:00:00Z' }, stranger);
+    expect(await failed(rule)).toEqual([]);
+    await server({ permissions: wide, issued: '2026-06-02T00:00:00Z' });
+    expect(await failed(rule)).toEqual(['predicate-conflict']);
+  });
+
   test('has an answer of the right form', async () => {
     await sign();
     await say(PREDICATES.server, { source: 'npm:x' });

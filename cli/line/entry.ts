@@ -1,0 +1,103 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Base, formatSource, type Lock, type Platform } from '../../builders/index.ts';
+import { McpBuildError } from '../../errors/index.ts';
+import { type LockFolder, lockFolderOf, readLockFolder, writeLockFolder } from './folder.ts';
+import type { Environment, Home } from './home.ts';
+import { hasBytecode, type Locked, lockSource, RELEASE_AGE_DAYS } from './lock.ts';
+import type { ServerEntry } from './manifest/index.ts';
+
+export interface EntryOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly workspace: string;
+  readonly now: Date;
+  /** In days, instead of the entry's. */
+  readonly releaseAge?: number;
+  readonly progress: (line: string) => void;
+}
+
+/** Locks a server of the manifest into its folder, choosing anew. @throws what `lockSource` throws */
+export async function lockEntry(entry: ServerEntry, options: EntryOptions): Promise<Locked> {
+  const folder = lockFolderOf(options.workspace, entry.name);
+  const previous = await readLockFolder(folder).catch(() => undefined);
+  const locked = await resolveEntry(entry, options, previous?.lock);
+  await writeLockFolder(folder, locked);
+  return locked;
+}
+
+/** The lock that a server of the manifest would have today; nothing is written. @throws what `lockSource` throws */
+export async function resolveEntry(
+  entry: ServerEntry,
+  { home, environment, workspace, now, releaseAge, progress }: EntryOptions,
+  previous: Lock | undefined,
+): Promise<Locked> {
+  const bytecode =
+    entry.bytecode ?? (previous && sameBase(entry.base, previous.base) ? hasBytecode(previous) : undefined);
+  return lockSource(entry.source, {
+    name: entry.name,
+    platforms: entry.platforms,
+    releaseAge: releaseAge ?? entry.releaseAge ?? RELEASE_AGE_DAYS,
+    ...(entry.bin === undefined ? {} : { bin: entry.bin }),
+    ...(entry.base === undefined ? {} : { base: entry.base }),
+    ...(entry.system.length > 0 ? { system: entry.system } : {}),
+    ...(bytecode === undefined ? {} : { bytecode }),
+    previous,
+    home,
+    environment,
+    workspace,
+    now,
+    progress,
+  });
+}
+
+/** What the manifest says of a server that its lock was not made with; one sentence each. */
+export function lockDifferences(entry: ServerEntry, { lock }: LockFolder): string[] {
+  const found: string[] = [];
+  const differ = (what: string, before: string, now: string) =>
+    found.push(`${what} is ${now}, and was locked as ${before}`);
+  const { ecosystem, name, range } = lock.source;
+  const locked = { ecosystem, name, range };
+  if (!isDeepStrictEqual(locked, entry.source)) differ('source', formatSource(locked), formatSource(entry.source));
+  if (lock.name !== entry.name) differ('name', lock.name, entry.name);
+  if (lock.bin !== entry.bin) differ('bin', lock.bin ?? 'the only one', entry.bin ?? 'the only one');
+  if (!sameBase(entry.base, lock.base))
+    differ('base', baseName(lock.base), entry.base ? baseName(entry.base) : 'the built-in one');
+  differList(found, 'platforms', Object.keys(lock.platforms) as Platform[], entry.platforms);
+  differList(found, 'system', lock.system ?? [], entry.system);
+  if (entry.bytecode !== undefined && entry.bytecode !== hasBytecode(lock))
+    differ('bytecode', String(hasBytecode(lock)), String(entry.bytecode));
+  // A lock without a cut-off has taken whatever there was.
+  if (lock.before === null && (entry.releaseAge ?? RELEASE_AGE_DAYS) > 0)
+    differ('releaseAge', 'any', `${entry.releaseAge ?? RELEASE_AGE_DAYS} days`);
+  return found;
+}
+
+/** The lock of a server, if it is the one that the manifest asks for. @throws McpBuildError `lock-missing`, `lock-outdated`, and what `readLockFolder` throws */
+export async function requireLock(entry: ServerEntry, workspace: string): Promise<LockFolder> {
+  const folder = await readLockFolder(lockFolderOf(workspace, entry.name));
+  const differences = lockDifferences(entry, folder);
+  if (differences.length === 0) return folder;
+  throw new McpBuildError({
+    code: 'lock-outdated',
+    message: `The lock of ${entry.name} is not of what the manifest asks for: ${differences.join('; ')}`,
+    input: entry.name,
+    fix: `Lock it again, and review the change: mcp-build lock ${entry.name}.`,
+    exit: 4,
+  });
+}
+
+function sameBase(asked: Base | undefined, locked: Base): boolean {
+  if (asked?.kind === 'image') return locked.kind === 'image' && locked.digest === asked.digest;
+  return locked.kind === 'recipe';
+}
+
+function baseName(base: Base): string {
+  return base.kind === 'recipe' ? base.recipe : `${base.reference}@${base.digest}`;
+}
+
+function differList(found: string[], what: string, before: readonly string[], now: readonly string[]): void {
+  if (isDeepStrictEqual([...before].sort(), [...now].sort())) return;
+  found.push(
+    `${what} is ${[...now].sort().join(', ') || 'none'}, and was locked as ${[...before].sort().join(', ') || 'none'}`,
+  );
+}
