@@ -18,9 +18,12 @@
 
 static void say(const char *name, long result) { printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "ok"); }
 
-int main(void) {
+int main(int count, char **words) {
   char buffer[256] = {0};
-  say("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
+  (void)words;
+  setvbuf(stdout, 0, _IOLBF, 0);
+  /* Where it is allowed, whoever started this would have to let it go on after each signal. */
+  if (count == 1) say("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
   say("process_vm_readv", syscall(SYS_process_vm_readv, getppid(), 0, 0, 0, 0, 0));
   say("io_uring_setup", syscall(425, 8, buffer));
   say("io_setup", syscall(SYS_io_setup, 8, buffer));
