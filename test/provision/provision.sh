@@ -101,7 +101,7 @@ apt_packages() {
   have python3 || wanted="$wanted python3"
   if [ "$what" = test ]; then
     for package in docker-registry skopeo umoci age zstd; do have $package || wanted="$wanted $package"; done
-    have uvx || python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
+    python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
   fi
   [ -n "$wanted" ] || return 0
   reason=""
@@ -141,15 +141,18 @@ go_tool() { # command, module path of its main package, version
   else lack "$1" "\`go install $2@$3\` failed"; fi
 }
 
-uv_tool() {
-  [ -x "$cache/uv-$uv_version/bin/uvx" ] || {
-    python3 -m pip --version >/dev/null 2>&1 || { lack uvx "pip is not installed, which brings uv"; return 0; }
-    say "installing uv $uv_version"
-    attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/uv-$uv_version" \
-      "uv==$uv_version" || { lack uvx "pip could not install uv $uv_version"; return 0; }
-  }
-  ln -sfn "$cache/uv-$uv_version/bin/uv" "$bin/uv"
-  ln -sfn "$cache/uv-$uv_version/bin/uvx" "$bin/uvx"
+pip_tool() { # project, version, commands it brings…
+  project=$1 version=$2
+  shift 2
+  for command in "$@"; do
+    [ -x "$cache/$project-$version/bin/$command" ] || {
+      python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
+      say "installing $project $version"
+      attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/$project-$version" \
+        "$project==$version" || { lack "$command" "pip could not install $project $version"; return 0; }
+    }
+    ln -sfn "$cache/$project-$version/bin/$command" "$bin/$command"
+  done
 }
 
 npm_tool() { # command, command within the package, package, version
@@ -169,12 +172,14 @@ if [ "$what" = test ]; then
   npm_tool mcp-inspector mcp-inspector @modelcontextprotocol/inspector "$inspector_version"
   npm_tool mcp-conformance conformance @modelcontextprotocol/conformance "$conformance_version"
   npm_tool supergateway supergateway supergateway "$supergateway_version"
-  uv_tool
+  pip_tool uv "$uv_version" uv uvx
+  pip_tool zizmor "$zizmor_version" zizmor
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
   go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"
   go_tool cosign github.com/sigstore/cosign/v3/cmd/cosign "$cosign_version"
   go_tool fulcio github.com/sigstore/fulcio "$fulcio_version"
   go_tool timestamp-server github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server "$timestamp_authority_version"
+  go_tool actionlint github.com/rhysd/actionlint/cmd/actionlint "$actionlint_version"
   # Rekor v2 with its log in a folder.
   go_tool posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix "$rekor_tiles_version"
   # Last, as it takes longest.

@@ -9,5 +9,7 @@ supergateway_version=4.0.0
 fulcio_version=v1.8.8
 timestamp_authority_version=v2.1.5
 syft_version=v1.50.0
+actionlint_version=v1.7.12
+zizmor_version=1.32.0
 # Later ones name a dependency by a path that `go install` refuses.
 rekor_tiles_version=v2.3.0
