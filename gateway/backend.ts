@@ -1,5 +1,14 @@
 import { type KeepEvent, keep, type Started, type Timing } from '../runner/index.ts';
-import { type Caller, connect, type Greeting, type Peer, type PeerEvents, type Write } from './peer.ts';
+import {
+  type Caller,
+  connect,
+  envelope,
+  type Greeting,
+  type Hello,
+  type Peer,
+  type PeerEvents,
+  type Write,
+} from './peer.ts';
 import { CODE, faultOf, RpcError, type RpcFault } from './rpc/fault.ts';
 import type { OpenChannel } from './upstream/channel.ts';
 
@@ -12,6 +21,8 @@ export interface BackendOptions {
   /** Kept running whether or not somebody asks; otherwise it starts with the first request. */
   readonly warm: boolean;
   readonly timing?: Partial<Timing>;
+  /** Which generation it is greeted in first. One that ends over it is greeted in the other from then on. */
+  readonly first: Hello['generation'];
   /** Told what happened, in words for a log. */
   readonly say: (line: string) => void;
   readonly onUp?: (peer: Peer) => void;
@@ -61,11 +72,16 @@ export function backend(options: BackendOptions): Backend {
   let trouble: string | undefined;
   let retryAt = 0;
   let closed = false;
+  let first = options.first;
   const queue: Waiting[] = [];
 
   const keeper = keep<Peer>({
     async start(): Promise<Started<Peer>> {
-      const up = await connect(options.open, options.greeting, { ...options.events, onSettled }, limits.start);
+      const events = { ...options.events, onSettled };
+      const up = await connect(options.open, options.greeting, events, limits.start, first).catch((error: unknown) => {
+        first = 'legacy';
+        throw error;
+      });
       return { up, ended: up.ended, stop: () => up.close() };
     },
     ping: (up) => ping(up, { ...options.timing }.pingTimeout ?? 10_000),
@@ -218,10 +234,14 @@ interface Waiting {
   peer: Peer | undefined;
 }
 
+const NOBODY: Greeting = { clientInfo: { name: 'mcp-build-gateway', version: '1' }, capabilities: {} };
+
 /** Any answer shows a server that lives; many don't know `ping`. */
 async function ping(peer: Peer, timeout: number): Promise<void> {
   try {
-    await peer.ask('ping', {}, timeout);
+    await (peer.hello.generation === 'legacy'
+      ? peer.ask('ping', {}, timeout)
+      : peer.ask('server/discover', { _meta: envelope(NOBODY) }, timeout));
   } catch (error) {
     const { code } = faultOf(error);
     if (code === CODE.timeout || code === CODE.unavailable) throw error;

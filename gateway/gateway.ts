@@ -81,6 +81,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         rules: of.rules,
         sessions: of.behind.kind === 'remote' && of.sessions === 'auto' ? 'per-client' : of.sessions,
         lazy: of.lazy,
+        first: of.behind.kind === 'remote' ? 'legacy' : 'modern',
         limits: {
           ...BACKEND_LIMITS,
           ...SESSION_LIMITS,

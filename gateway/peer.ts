@@ -1,5 +1,5 @@
 import { type Answer, quickAnswer, slowAnswer } from './rpc/answer.ts';
-import { CODE, RpcError, type RpcFault } from './rpc/fault.ts';
+import { CODE, faultOf, RpcError, type RpcFault } from './rpc/fault.ts';
 import { isObject, metaOf, type Params } from './rpc/message.ts';
 import type { Channel, OpenChannel } from './upstream/channel.ts';
 
@@ -37,6 +37,8 @@ export interface Caller {
   readonly fail: (fault: RpcFault) => void;
   /** Progress of this request alone; `params` still hold the gateway's token. */
   readonly progress?: (params: Params) => void;
+  /** Nobody waits for it: it goes on as long as the server does. */
+  readonly background?: boolean;
 }
 
 export interface PeerEvents {
@@ -55,6 +57,7 @@ export type Write = (id: number, generation: Hello['generation']) => string;
 export interface Peer {
   readonly hello: Hello;
   readonly ended: Promise<string>;
+  /** Requests that somebody waits for. */
   readonly waiting: number;
   /** Passes a request on under an id of the gateway's own, and says which. */
   request(write: Write, caller: Caller): number;
@@ -67,7 +70,7 @@ export interface Peer {
 }
 
 /**
- * Opens a way to a server and greets it: with `initialize`, as every server of today expects, and with `server/discover` where that is refused.
+ * Opens a way to a server and greets it: in the generation that is wanted, and where that is refused in the other.
  * @param timeout for the greeting, in milliseconds
  * @throws RpcError when it doesn't speak MCP; what `open` throws
  */
@@ -76,7 +79,9 @@ export async function connect(
   greeting: Greeting,
   events: PeerEvents,
   timeout: number,
+  first: Hello['generation'] = 'legacy',
 ): Promise<Peer> {
+  let background = 0;
   const pending = new Map<number, Caller>();
   let next = 1;
   let over: string | undefined;
@@ -104,9 +109,14 @@ export async function connect(
     const caller = pending.get(answer.id);
     // Answers to what nobody asked, or asks no longer, are nobody's.
     if (!caller) return;
-    pending.delete(answer.id);
+    drop(answer.id);
     caller.answer(answer);
     events.onSettled?.();
+  }
+
+  function drop(id: number): boolean {
+    if (pending.get(id)?.background) background -= 1;
+    return pending.delete(id);
   }
 
   function slow(line: Buffer): void {
@@ -133,8 +143,9 @@ export async function connect(
 
   function submit(text: string, id: number, caller: Caller): void {
     pending.set(id, caller);
+    if (caller.background) background += 1;
     if (over === undefined && channel.send(text)) return;
-    pending.delete(id);
+    drop(id);
     const message = over === undefined ? 'The server has stopped reading' : `The server is gone: ${over}`;
     queueMicrotask(() => caller.fail({ code: CODE.unavailable, message }));
   }
@@ -142,7 +153,7 @@ export async function connect(
   const peer: Omit<Peer, 'hello'> = {
     ended,
     get waiting() {
-      return pending.size;
+      return pending.size - background;
     },
     request(write, caller) {
       const id = next++;
@@ -167,7 +178,7 @@ export async function connect(
       });
     },
     cancel(id, reason) {
-      if (!pending.delete(id) || over !== undefined) return;
+      if (!drop(id) || over !== undefined) return;
       const params = { requestId: id, ...(reason === undefined ? {} : { reason }) };
       channel.send(JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params }));
       events.onSettled?.();
@@ -179,7 +190,7 @@ export async function connect(
     },
   };
   try {
-    const hello = await greet(peer, greeting, timeout);
+    const hello = await greet(peer, greeting, timeout, first);
     generation = hello.generation;
     // A getter must stay one.
     return Object.defineProperties({ hello } as Peer, Object.getOwnPropertyDescriptors(peer));
@@ -189,18 +200,47 @@ export async function connect(
   }
 }
 
-async function greet(peer: Omit<Peer, 'hello'>, greeting: Greeting, timeout: number): Promise<Hello> {
-  try {
-    const said = await peer.ask('initialize', { protocolVersion: LEGACY, ...greeting }, timeout);
-    peer.send('{"jsonrpc":"2.0","method":"notifications/initialized"}');
-    return hello('legacy', said, said.serverInfo);
-  } catch (error) {
-    const code = error instanceof RpcError ? error.fault.code : undefined;
-    // What a server answers that never heard of initialize, or no longer takes it.
-    if (code !== CODE.method && code !== CODE.version && code !== CODE.params && code !== CODE.request) throw error;
-    const said = await peer.ask('server/discover', { _meta: envelope(greeting) }, timeout);
-    return hello('modern', said, metaOf(said)?.[META.server]);
+/** For a server that isn't asked in its own generation: many say nothing before `initialize`. In milliseconds. */
+const DISCOVER_TIMEOUT = 10_000;
+
+async function greet(
+  peer: Omit<Peer, 'hello'>,
+  greeting: Greeting,
+  timeout: number,
+  first: Hello['generation'],
+): Promise<Hello> {
+  if (first === 'modern') {
+    try {
+      return await discover(peer, greeting, Math.min(timeout, DISCOVER_TIMEOUT));
+    } catch (error) {
+      // Any answer, and silence, is that of a server of the older generation; one that is gone is gone.
+      if (faultOf(error).code === CODE.unavailable) throw error;
+      return initialize(peer, greeting, timeout);
+    }
   }
+  try {
+    return await initialize(peer, greeting, timeout);
+  } catch (error) {
+    // What a server answers that never heard of initialize, or no longer takes it.
+    if (!REFUSED.has(faultOf(error).code)) throw error;
+    return discover(peer, greeting, timeout);
+  }
+}
+
+const REFUSED: ReadonlySet<number> = new Set([CODE.method, CODE.version, CODE.params, CODE.request]);
+
+async function initialize(peer: Omit<Peer, 'hello'>, greeting: Greeting, timeout: number): Promise<Hello> {
+  const said = await peer.ask('initialize', { protocolVersion: LEGACY, ...greeting }, timeout);
+  peer.send('{"jsonrpc":"2.0","method":"notifications/initialized"}');
+  return hello('legacy', said, said.serverInfo);
+}
+
+async function discover(peer: Omit<Peer, 'hello'>, greeting: Greeting, timeout: number): Promise<Hello> {
+  const said = await peer.ask('server/discover', { _meta: envelope(greeting) }, timeout);
+  if (!Array.isArray(said.supportedVersions) || !said.supportedVersions.includes(MODERN)) {
+    throw new RpcError({ code: CODE.version, message: `It speaks ${String(said.supportedVersions)}` });
+  }
+  return hello('modern', said, metaOf(said)?.[META.server]);
 }
 
 /** `_meta` of a request of 2026-07-28. */

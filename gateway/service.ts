@@ -2,7 +2,7 @@ import type { Timing } from '../runner/index.ts';
 import { type Backend, type BackendLimits, type BackendState, backend } from './backend.ts';
 import type { Identity } from './identity.ts';
 import { mayCall } from './identity.ts';
-import type { Greeting, Hello, Peer, PeerEvents } from './peer.ts';
+import { envelope, type Greeting, type Hello, type Peer, type PeerEvents } from './peer.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
 import { isObject, type Params, type Request } from './rpc/message.ts';
 import { type Gate, gate, type Refusal, type Rules } from './rules.ts';
@@ -20,6 +20,8 @@ export interface ServiceOptions {
   readonly sessions: 'shared' | 'per-client' | 'auto';
   /** Started only by the first request. */
   readonly lazy: boolean;
+  /** What the server that clients share is greeted in first: 2026 loses nothing of a server that speaks both. */
+  readonly first: Hello['generation'];
   readonly limits: BackendLimits & SessionLimits;
   readonly timing?: Partial<Timing>;
   /** For a request, in milliseconds; 0 for no limit. */
@@ -74,14 +76,15 @@ export function service(options: ServiceOptions): Service {
     name,
     greeting: GATEWAY,
     warm: !options.lazy,
+    first: options.first,
     events: {
-      onNotification(method, params, text) {
+      onNotification(method, params) {
         if (method === 'notifications/tools/list_changed') void learn(common.current());
-        if (method === 'notifications/resources/updated') return watching.updated(params, text);
+        if (method === 'notifications/resources/updated') watching.updated(params);
         // What one client's request made it say is no other's business; that a list changed is everybody's.
         if (!method.endsWith('/list_changed')) return;
-        watching.changed(method, params);
-        for (const each of sessions.values()) if (!each.own) each.deliver(text);
+        watching.changed(method);
+        for (const each of sessions.values()) if (!each.own) each.deliver(JSON.stringify({ jsonrpc: '2.0', method }));
       },
       onRequest(id, method) {
         const answer =
@@ -97,12 +100,13 @@ export function service(options: ServiceOptions): Service {
       if (!rules.open) void learn(peer);
     },
   });
-  const watching = subscriptions(common);
+  const watching = subscriptions(common, GATEWAY);
 
   function start(given: {
     readonly name: string;
     readonly greeting: Greeting;
     readonly warm: boolean;
+    readonly first: Hello['generation'];
     readonly events: PeerEvents;
     readonly onUp?: (peer: Peer) => void;
   }): Backend {
@@ -112,11 +116,16 @@ export function service(options: ServiceOptions): Service {
 
   async function learn(peer: Peer | undefined): Promise<void> {
     if (!peer || rules.open || !peer.hello.capabilities.tools) return;
+    const meta = peer.hello.generation === 'modern' ? { _meta: envelope(GATEWAY) } : {};
     const tools: unknown[] = [];
     const seen = new Set<unknown>();
     try {
       for (let cursor: unknown; ; ) {
-        const page: Params = await peer.ask('tools/list', cursor === undefined ? {} : { cursor }, 30_000);
+        const page: Params = await peer.ask(
+          'tools/list',
+          { ...meta, ...(cursor === undefined ? {} : { cursor }) },
+          30_000,
+        );
         if (Array.isArray(page.tools)) tools.push(...page.tools);
         cursor = page.nextCursor;
         if (typeof cursor !== 'string' || cursor === '' || seen.has(cursor) || tools.length > 5000) break;
@@ -138,8 +147,7 @@ export function service(options: ServiceOptions): Service {
 
   async function wantsOwn(): Promise<boolean> {
     if (options.sessions !== 'auto') return options.sessions === 'per-client';
-    const { generation, capabilities } = await hello();
-    return generation === 'legacy' && keepsState(capabilities);
+    return keepsState((await hello()).capabilities);
   }
 
   function makeRoom(own: boolean): void {
@@ -205,7 +213,13 @@ export function service(options: ServiceOptions): Service {
       makeRoom(own);
       const held: { session?: Session } = {};
       const behind = own
-        ? start({ name: `${name} (for ${identity.name})`, greeting, warm: false, events: toOne(() => held.session) })
+        ? start({
+            name: `${name} (for ${identity.name})`,
+            greeting,
+            warm: false,
+            first: 'legacy',
+            events: toOne(() => held.session),
+          })
         : common;
       if (own) await behind.use();
       const opened = session({

@@ -3,7 +3,8 @@ import type { Backend, Handle } from './backend.ts';
 import { type Stream, stream } from './http/stream.ts';
 import type { Identity } from './identity.ts';
 import type { Greeting } from './peer.ts';
-import { CODE, type RpcFault } from './rpc/fault.ts';
+import { CODE, RpcError, type RpcFault } from './rpc/fault.ts';
+import type { Params } from './rpc/message.ts';
 
 /** Messages that wait for a client to listen; of more, the oldest are lost. */
 const BACKLOG = 64;
@@ -24,6 +25,10 @@ export interface Session {
   readonly calls: Map<string, Call>;
   /** What the server asked this client and waits for: ids in JSON. */
   readonly asked: Set<string>;
+  /** Asks the client for the gateway. @throws RpcError what it answers, or that it left */
+  ask(method: string, params: Params, deliver: (text: string) => void): Promise<unknown>;
+  /** @returns whether this answers what `ask` asked */
+  settle(id: string, text: string): boolean;
   readonly streams: Streams;
   /** Whether it lasts as long as a connection, rather than until it is forgotten. */
   readonly connected: boolean;
@@ -66,6 +71,8 @@ export function session(input: SessionInput): Session {
   const { onClosed, direct, ...rest } = input;
   let closed = false;
   const backlog: string[] = [];
+  const asks = new Map<string, PromiseWithResolvers<unknown>>();
+  let asked = 0;
   const streams = sessionStreams(input.version >= '2025-11-25', () => backlog.splice(0));
   const self: Session = {
     ...rest,
@@ -75,6 +82,22 @@ export function session(input: SessionInput): Session {
     streams,
     connected: direct !== undefined,
     used: Date.now(),
+    ask(method, params, deliver) {
+      asked += 1;
+      const id = `mcp-build-${asked}`;
+      const asking = Promise.withResolvers<unknown>();
+      asks.set(JSON.stringify(id), asking);
+      deliver(JSON.stringify({ jsonrpc: '2.0', id, method, params }));
+      return asking.promise;
+    },
+    settle(id, text) {
+      const asking = asks.get(id);
+      if (!asks.delete(id)) return false;
+      const { result, error } = JSON.parse(text) as { result?: unknown; error?: RpcFault };
+      if (error === undefined) asking?.resolve(result);
+      else asking?.reject(new RpcError(error));
+      return true;
+    },
     deliver(text) {
       if (direct) return direct(text);
       const alone = streams.find(0);
@@ -90,6 +113,8 @@ export function session(input: SessionInput): Session {
         call.cancel('the session has ended');
         call.fail({ code: CODE.unavailable, message: 'The session has ended' });
       }
+      const gone = new RpcError({ code: CODE.unavailable, message: 'The session has ended' });
+      for (const asking of asks.values()) asking.reject(gone);
       streams.closeAll();
       onClosed(self);
     },

@@ -1,9 +1,11 @@
 import type { ServerResponse } from 'node:http';
-import { CODE, faultText, type RpcFault } from '../rpc/fault.ts';
+import type { Caller } from '../peer.ts';
+import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
 import type { Request } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import type { Session } from '../session.ts';
 import { fromLegacy } from '../translate.ts';
+import { type InputRequired, inputRequired, MOST_ROUNDS, withInput } from './input.ts';
 import { accepted, sendFault, sendJson, statusOf } from './reply.ts';
 import { shown } from './result.ts';
 import { openEvents, type Stream } from './stream.ts';
@@ -73,8 +75,12 @@ export function callForSession(service: Service, session: Session, request: Requ
     return;
   }
   watch(pending);
-  const handle = session.backend.call((own, generation) => fromLegacy(request, own, generation, session.greeting), {
-    answer: (answer) => end(shown(answer, id, method, service), 200),
+  const caller: Caller = {
+    answer(answer) {
+      const wanted = session.backend.current()?.hello.generation === 'modern' ? inputRequired(answer) : undefined;
+      if (wanted) again(wanted);
+      else end(shown(answer, id, method, service), 200);
+    },
     fail,
     progress(params) {
       // The token is the client's own again.
@@ -85,6 +91,24 @@ export function callForSession(service: Service, session: Session, request: Requ
         JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: { ...params, progressToken } }),
       );
     },
-  });
-  if (!over) session.calls.set(id, { cancel: handle.cancel, notice, fail });
+  };
+  const ask = (given: Request) =>
+    session.backend.call((own, generation) => fromLegacy(given, own, generation, session.greeting), caller);
+  let rounds = 0;
+  const again = (wanted: InputRequired) => {
+    rounds += 1;
+    const asked = withInput(session, request, wanted, (text) => {
+      if (!notice(text)) session.deliver(text);
+    });
+    asked.then(
+      (params) => {
+        if (over) return;
+        if (rounds <= MOST_ROUNDS) handle = ask({ ...request, params });
+        else fail({ code: CODE.internal, message: `The server asked for input ${rounds} times` });
+      },
+      (error: unknown) => fail(faultOf(error)),
+    );
+  };
+  let handle = ask(request);
+  if (!over) session.calls.set(id, { cancel: (reason) => handle.cancel(reason), notice, fail });
 }

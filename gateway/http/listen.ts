@@ -53,8 +53,8 @@ export async function listen({ response, service }: Exchange, request: Request):
   const watcher = {
     deliver: (text: string) => say('notifications/resources/updated', (JSON.parse(text) as { params: Params }).params),
   };
-  const leave = service.subscriptions.follow((method, params) => {
-    if (heard.has(method)) say(method, params ?? {});
+  const leave = service.subscriptions.follow((method) => {
+    if (heard.has(method)) say(method, {});
   });
   for (const uri of subscribed) service.subscriptions.watch(watcher, uri);
   response.once('close', () => {

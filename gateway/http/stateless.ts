@@ -111,9 +111,10 @@ function call({ request: { headers }, response, service }: Exchange, request: Re
   });
 }
 
-/** A method that the server lacks is told by the status, too. */
+/** A method that the server lacks, or a capability that the client does, is told by the status, too. */
 function statusOfFailure(body: Buffer): number {
   if (body.length > 4096) return 200;
   const { error } = JSON.parse(body.toString('utf8')) as { error?: unknown };
-  return isObject(error) && error.code === CODE.method ? 404 : 200;
+  if (!isObject(error)) return 200;
+  return error.code === CODE.method ? 404 : error.code === CODE.capability ? 400 : 200;
 }

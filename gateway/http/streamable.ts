@@ -117,6 +117,7 @@ export async function greet(
 /** A notification, or an answer to what the server asked. */
 export function take(service: Service, session: Session, message: Message, identity: Identity): void {
   if (message.kind === 'response') {
+    if (session.settle(message.id, message.text)) return;
     // Only to what this client was asked, and once.
     if (session.own && session.asked.delete(message.id)) session.backend.current()?.send(message.text);
     return;

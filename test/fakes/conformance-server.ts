@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -37,6 +38,93 @@ const elicited = async (message: string, properties: Params, required: string[] 
   const { action, content } = await ask('elicitation/create', { message, requestedSchema });
   return [text(`Elicitation completed: action=${String(action)}, content=${JSON.stringify(content ?? {})}`)];
 };
+
+/** What a request of 2026-07-28 needs to know before it is answered. */
+type Wishes = Record<string, { readonly method: string; readonly params: Params }>;
+const wish = (message: string, field: string, type = 'string') => ({
+  method: 'elicitation/create',
+  params: { message, requestedSchema: { type: 'object', properties: { [field]: { type } }, required: [field] } },
+});
+const sample = (said: string, maxTokens: number) => ({
+  method: 'sampling/createMessage',
+  params: { messages: [{ role: 'user', content: text(said) }], maxTokens },
+});
+const roots = { method: 'roots/list', params: {} };
+const key = randomBytes(32);
+const sealed = (state: string) => `${state}.${createHmac('sha256', key).update(state).digest('hex')}`;
+const CAPABILITY: Record<string, string> = {
+  'elicitation/create': 'elicitation',
+  'sampling/createMessage': 'sampling',
+  'roots/list': 'roots',
+};
+const META = 'io.modelcontextprotocol/';
+
+/** Each as rounds of wishes; with more than one round, or a state, the state says which is next. */
+const ASKING: Record<string, { readonly rounds: readonly Wishes[]; readonly state?: boolean }> = {
+  test_input_required_result_elicitation: { rounds: [{ user_name: wish('What is your name?', 'name') }] },
+  test_input_required_result_sampling: {
+    rounds: [{ capital_question: sample('What is the capital of France?', 100) }],
+  },
+  test_input_required_result_list_roots: { rounds: [{ client_roots: roots }] },
+  test_input_required_result_request_state: {
+    rounds: [{ confirm: wish('Please confirm', 'ok', 'boolean') }],
+    state: true,
+  },
+  test_input_required_result_tampered_state: {
+    rounds: [{ confirm: wish('Please confirm', 'ok', 'boolean') }],
+    state: true,
+  },
+  test_input_required_result_multiple_inputs: {
+    rounds: [
+      {
+        user_name: wish('What is your name?', 'name'),
+        greeting: sample('Generate a greeting', 50),
+        client_roots: roots,
+      },
+    ],
+    state: true,
+  },
+  test_input_required_result_multi_round: {
+    rounds: [
+      { step1: wish('Step 1: What is your name?', 'name') },
+      { step2: wish('Step 2: What is your favorite color?', 'color') },
+    ],
+    state: true,
+  },
+  test_input_required_result_capabilities: {
+    rounds: [{ user_name: wish('What is your name?', 'name'), greeting: sample('Generate a greeting', 50) }],
+  },
+  test_input_required_result_prompt: {
+    rounds: [{ user_context: wish('What context should the prompt use?', 'context') }],
+  },
+};
+
+/** @returns a result that asks, an error, or undefined when all is known */
+function asking(name: string, params: Params): object | undefined {
+  const { rounds, state = false } = ASKING[name] ?? { rounds: [] };
+  const given = (params.inputResponses ?? {}) as Params;
+  const [, number, seal] = /^(?:round-(\d))\.(\w+)$/.exec(String(params.requestState)) ?? [];
+  if (params.requestState !== undefined && sealed(`round-${number}`) !== `round-${number}.${seal}`) {
+    throw Object.assign(new Error('The state was tampered with'), { code: -32602 });
+  }
+  const at = Number(number ?? 0);
+  const can = ((params._meta as Params)[`${META}clientCapabilities`] ?? {}) as Params;
+  const open = Object.entries(rounds[at] ?? {}).filter(
+    ([each, { method }]) => can[CAPABILITY[method] ?? ''] !== undefined && !isObject(given[each]),
+  );
+  const next = open.length > 0 ? at : at + 1;
+  const wishes = open.length > 0 ? Object.fromEntries(open) : rounds[next];
+  if (wishes === undefined) return undefined;
+  return {
+    resultType: 'input_required',
+    inputRequests: wishes,
+    ...(state || rounds.length > 1 ? { requestState: sealed(`round-${next}`) } : {}),
+  };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
 
 type Tool = (args: Params, token: unknown) => Promise<unknown> | unknown;
 const TOOLS: Record<string, Tool> = {
@@ -104,7 +192,10 @@ const TOOLS: Record<string, Tool> = {
     return [text('reconnected')];
   },
   json_schema_2020_12_tool: () => [text('ok')],
+  test_missing_capability: () => [text('sampled')],
+  test_streaming_elicitation: () => [text('ok')],
 };
+const NEEDS: Record<string, Params> = { test_missing_capability: { sampling: {} } };
 const SCHEMAS: Record<string, object> = {
   test_sampling: { type: 'object', properties: { prompt: { type: 'string' } }, required: ['prompt'] },
   test_elicitation: { type: 'object', properties: { message: { type: 'string' } }, required: ['message'] },
@@ -143,24 +234,46 @@ function read(uri: string): object {
   return { uri, mimeType: 'application/json', text: JSON.stringify(data) };
 }
 
+const CAPABILITIES = {
+  tools: { listChanged: true },
+  resources: { subscribe: true, listChanged: true },
+  prompts: { listChanged: true },
+  logging: {},
+  completions: {},
+};
+
 async function answer(method: string, params: Params): Promise<object> {
   const name = String(params.name);
+  const meta = (params._meta ?? {}) as Params;
+  const modern = meta[`${META}protocolVersion`] !== undefined;
+  if (modern && (method === 'tools/call' || method === 'prompts/get')) {
+    const can = (meta[`${META}clientCapabilities`] ?? {}) as Params;
+    const lacking = Object.keys(NEEDS[name] ?? {}).filter((each) => can[each] === undefined);
+    if (lacking.length > 0) {
+      throw Object.assign(new Error('A capability is missing'), {
+        code: -32021,
+        data: { requiredCapabilities: NEEDS[name] },
+      });
+    }
+    const wanted = asking(name, params);
+    if (wanted) return wanted;
+    if (ASKING[name]) {
+      const said = `Thanks, state-ok: ${JSON.stringify(params.inputResponses)}`;
+      return method === 'tools/call' ? { content: [text(said)] } : { messages: [user(text(said))] };
+    }
+  }
   const args = (params.arguments ?? {}) as Params;
   switch (method) {
+    case 'server/discover':
+      return { supportedVersions: ['2026-07-28'], capabilities: CAPABILITIES };
     case 'initialize':
       return {
         protocolVersion: params.protocolVersion,
         serverInfo: { name: 'conformance', version: '1.0.0' },
-        capabilities: {
-          tools: { listChanged: true },
-          resources: { subscribe: true, listChanged: true },
-          prompts: { listChanged: true },
-          logging: {},
-          completions: {},
-        },
+        capabilities: CAPABILITIES,
       };
     case 'tools/list': {
-      const tools = Object.keys(TOOLS).map((each) => ({
+      const tools = [...Object.keys(TOOLS), ...Object.keys(ASKING)].map((each) => ({
         name: each,
         description: `The suite's ${each}`,
         inputSchema: SCHEMAS[each] ?? { type: 'object', properties: {} },
@@ -182,6 +295,9 @@ async function answer(method: string, params: Params): Promise<object> {
         resourceTemplates: [{ uriTemplate: 'test://template/{id}/data', name: 'template', description: 'A template' }],
       };
     case 'resources/read':
+      if (String(params.uri).includes('nonexistent')) {
+        throw Object.assign(new Error('Resource not found'), { code: -32602, data: { uri: params.uri } });
+      }
       return { contents: [read(String(params.uri))] };
     case 'prompts/list': {
       const prompts = Object.keys(PROMPTS).map((each) => ({
@@ -199,14 +315,34 @@ async function answer(method: string, params: Params): Promise<object> {
       return { messages: PROMPTS[name]?.(args) ?? [] };
     case 'completion/complete':
       return { completion: { values: [], total: 0, hasMore: false } };
-    default:
+    case 'ping':
+    case 'logging/setLevel':
+    case 'resources/subscribe':
+    case 'resources/unsubscribe':
       return {};
+    default:
+      throw Object.assign(new Error(`Method not found: ${method}`), { code: -32601 });
   }
 }
+
+const HINTS = {
+  ttlMs: 0,
+  cacheScope: 'private',
+  _meta: { [`${META}serverInfo`]: { name: 'conformance', version: '1.0.0' } },
+};
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const message = JSON.parse(line) as Message;
   const { id, method, params = {} } = message;
+  const meta = (params._meta ?? {}) as Params;
+  const added = meta[`${META}protocolVersion`] === undefined ? {} : { resultType: 'complete', ...HINTS };
   if (method === undefined) waiting.get(String(id))?.(message);
-  else if (id !== undefined) void answer(method, params).then((result) => say({ id, result }));
+  else if (method === 'subscriptions/listen') return;
+  else if (id !== undefined) {
+    answer(method, params).then(
+      (result) => say({ id, result: { ...added, ...result } }),
+      ({ code = -32603, message: said, data }: Error & { code?: number; data?: unknown }) =>
+        say({ id, error: { code, message: said, data } }),
+    );
+  }
 });

@@ -119,6 +119,13 @@ function call(id: Message['id'], params: any, done: object): unknown {
       return text(id, { token: progressToken ?? null }, done);
     }
     case 'ask': {
+      if ('resultType' in done) {
+        if (params.inputResponses !== undefined) {
+          return text(id, { answers: params.inputResponses, state: params.requestState }, done);
+        }
+        const who = { method: 'elicitation/create', params: { message: 'who?' } };
+        return say({ id, result: { resultType: 'input_required', inputRequests: { who }, requestState: 'kept' } });
+      }
       const name = `q${asked.size + 1}`;
       asked.set(name, (answer) => text(id, answer.result ?? answer.error ?? null, done));
       return say({

@@ -175,6 +175,25 @@ describe('Streamable HTTP of 2026-07-28', () => {
     expect(seen.params._meta).toMatchObject({ 'io.modelcontextprotocol/protocolVersion': '2026-07-28' });
   });
 
+  test('what a server of 2026 wants to know, a client of 2025 is asked, even where others share the server', async () => {
+    await using running = await runGateway({ fake: { fake: { generation: '2026' } } });
+    const session = await running.session('fake', {}, { elicitation: {} });
+    const other = await running.session('fake', {}, { elicitation: {} });
+    const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'ask', arguments: {} } };
+    const response = await running.post('fake', body, { 'mcp-session-id': session });
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    let text = '';
+    while (!text.includes('elicitation/create')) text += new TextDecoder().decode((await reader.read()).value);
+    const { id } = lastMessage(text);
+    const reply = { jsonrpc: '2.0', id, result: { action: 'accept', content: { name: 'me' } } };
+    await running.post('fake', { ...reply, result: { action: 'stolen' } }, { 'mcp-session-id': other });
+    await running.post('fake', reply, { 'mcp-session-id': session });
+    while (!text.includes('"id":1,')) text += new TextDecoder().decode((await reader.read()).value);
+    expect(JSON.parse(textOf(lastMessage(text)))).toEqual({ answers: { who: reply.result }, state: 'kept' });
+    const unable = await running.session('fake');
+    expect((await running.call('fake', unable, 'ask')).error?.message).toContain('elicitation');
+  });
+
   test('the envelope stays out of a server of 2025, and what isn’t ours of it goes on', async () => {
     await using running = await runGateway();
     const call = {
