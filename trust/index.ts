@@ -28,6 +28,7 @@ export {
   readPrivateKey,
   writeKey,
 } from './keys.ts';
+export { type AttestedOrigin, originOf } from './origin.ts';
 export {
   type Allowed,
   DEFAULT_DRIFT,

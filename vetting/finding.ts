@@ -94,11 +94,7 @@ export const FINDINGS = {
     'downloads and runs code',
     'Read it: what it will run is not in the image and was never vetted.',
   ),
-  'reads-secrets': kind(
-    'medium',
-    'reads files that hold secrets',
-    'Read why; give the server no volume that has them.',
-  ),
+  'reads-secrets': kind('low', 'reads files that hold secrets', 'Read why; give the server no volume that has them.'),
   'network-host': kind('none', 'network hosts named', 'Nothing: without --allow-net none of them can be reached.'),
   environment: kind('none', 'environment variables named', 'Nothing: the server is given only those that you pass.'),
   'child-process': kind('none', 'starts processes', 'Nothing: the image has no shell and only what was locked.'),

@@ -40,3 +40,9 @@ export const listNpm: typeof import('./listing.ts').listNpm = async (...paramete
   (await import('./listing.ts')).listNpm(...parameters);
 
 export type { NpmListing, NpmSignature } from './listing.ts';
+
+/** Keys and attestations of the registry, unverified. See evidence.ts. */
+export const npmKeys: typeof import('./evidence.ts').npmKeys = async (...parameters) =>
+  (await import('./evidence.ts')).npmKeys(...parameters);
+export const npmAttestations: typeof import('./evidence.ts').npmAttestations = async (...parameters) =>
+  (await import('./evidence.ts')).npmAttestations(...parameters);

@@ -23,8 +23,14 @@ export type NpmListing =
       /** Where its attestations are, as the registry says. */
       readonly attestations: string | undefined;
       /** Newest version below this one whose document names attestations; undefined where none has. */
-      readonly attestedBefore: { readonly version: string; readonly attestations: string } | undefined;
+      readonly attestedBefore: AttestedBefore | undefined;
     };
+
+export interface AttestedBefore {
+  readonly version: string;
+  readonly integrity: Integrity;
+  readonly attestations: string;
+}
 
 export interface NpmSignature {
   readonly keyid: string;
@@ -81,14 +87,15 @@ function listingOf(document: Packument, { version }: NpmArtifact): NpmListing {
 }
 
 /** By upload time, for a hijacker chooses the version number. */
-function attestedBefore(document: Packument, version: string): { version: string; attestations: string } | undefined {
+function attestedBefore(document: Packument, version: string): AttestedBefore | undefined {
   const own = Date.parse(document.time[version] ?? '');
-  let best: { version: string; attestations: string; at: number } | undefined;
+  let best: (AttestedBefore & { readonly at: number }) | undefined;
   for (const [other, manifest] of Object.entries(document.versions)) {
-    const { attestations } = (manifest.dist ?? {}) as Dist;
+    const { attestations, integrity } = (manifest.dist ?? {}) as Dist;
     const at = Date.parse(document.time[other] ?? '');
-    if (attestations === undefined || other === version || !(at < own)) continue;
-    if (!best || at > best.at) best = { version: other, attestations, at };
+    if (attestations === undefined || integrity === undefined || !isIntegrity(integrity)) continue;
+    if (other !== version && at < own && (!best || at > best.at))
+      best = { version: other, integrity, attestations, at };
   }
-  return best && { version: best.version, attestations: best.attestations };
+  return best;
 }

@@ -43,3 +43,7 @@ export const listWheels: typeof import('./listing.ts').listWheels = async (...pa
   (await import('./listing.ts')).listWheels(...parameters);
 
 export type { WheelListing } from './listing.ts';
+
+/** Provenance of a wheel, unverified. See evidence.ts. */
+export const wheelProvenance: typeof import('./evidence.ts').wheelProvenance = async (...parameters) =>
+  (await import('./evidence.ts')).wheelProvenance(...parameters);

@@ -3,6 +3,7 @@ import { listNpm, type NpmListing } from '../../builders/npm/index.ts';
 import { listWheels, type WheelListing } from '../../builders/pypi/index.ts';
 import type { VettingRules } from '../../trust/index.ts';
 import type { AuditInput, Listing, Package } from '../../vetting/index.ts';
+import { provenanceOf } from './audit-provenance.ts';
 import type { Environment, Home } from './home.ts';
 
 export interface AskOptions {
@@ -30,9 +31,16 @@ export async function askIndexes(
   options.progress?.(`asking the indexes about ${own.length} packages`);
   const npm = tarballs.length > 0 ? await listNpm(tarballs, settings) : new Map<NpmArtifact, NpmListing>();
   const pypi = wheels.length > 0 ? await listWheels(wheels, settings) : new Map<WheelArtifact, WheelListing>();
-  return {
-    listings: new Map(own.flatMap((one) => (one.kind === 'deb' ? [] : [[one.ref, listingOf(one, npm, pypi)]]))),
-  };
+  const listings = new Map(
+    own.flatMap((one) => (one.kind === 'deb' ? [] : [[one.ref, listingOf(one, npm, pypi)] as const])),
+  );
+  const { home, environment, progress } = options;
+  const provenance = await provenanceOf(
+    own,
+    { npm, pypi },
+    { home, environment, settings, ...(progress ? { progress } : {}) },
+  );
+  return { listings, provenance };
 }
 
 function listingOf(

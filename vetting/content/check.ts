@@ -68,7 +68,9 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
   placed('obfuscated', all.obfuscated, 'Hides what its code does');
   placed('hidden-unicode', all.unicode, 'Holds characters that nobody sees');
   placed('credential', all.credentials, 'Holds what looks like a credential');
-  placed('download-and-run', all.downloads, 'Fetches code and runs it');
+  // A pipe to a shell may be a hint to a person; code that evaluates what it fetched is none.
+  const evaluates = all.downloads.some(({ what }) => /^(?:eval|exec)/.test(what));
+  placed('download-and-run', all.downloads, 'Fetches code and runs it', evaluates ? {} : { severity: 'medium' });
   placed('reads-secrets', all.secretFiles, 'Names files that hold secrets');
   placed('child-process', all.processes, 'Starts other programs');
   placed('dynamic-code', all.dynamic, 'Evaluates code made at run time');

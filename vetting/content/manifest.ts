@@ -5,8 +5,8 @@ const words = z.record(z.string(), z.unknown()).catch({});
 const schema = z.object({
   name: z.string().max(300).optional().catch(undefined),
   version: z.string().max(300).optional().catch(undefined),
-  license: z.unknown(),
-  repository: z.unknown(),
+  license: z.unknown().optional(),
+  repository: z.unknown().optional(),
   mcpName: z.string().max(300).optional().catch(undefined),
   scripts: words,
   dependencies: words,

@@ -7,15 +7,15 @@
 const HOST = String.raw`["'\x60](?:https?|wss?|ftp):\/\/(?:[^"'\x60\s/@]{1,80}@)?(?<host>[A-Za-z0-9][A-Za-z0-9.-]{1,250})`;
 
 // Formats that their issuers document, so that secret scanners (and these lines) can know them from any other text.
-const CREDENTIAL = String.raw`\b(?<credential>(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])|gh[pousr]_[A-Za-z0-9]{36}(?![0-9A-Za-z])|github_pat_[A-Za-z0-9_]{82}|glpat-[A-Za-z0-9_-]{20}|npm_[A-Za-z0-9]{36}(?![0-9A-Za-z])|pypi-AgEI[A-Za-z0-9_-]{50,200}|xox[abpr]-[0-9]{8,14}-[A-Za-z0-9-]{20,100}|sk_live_[A-Za-z0-9]{24,99}|sk-ant-[A-Za-z0-9_-]{40,120}|AIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-]))|(?<key>-----BEGIN (?:RSA |EC |DSA |OPENSSH )?PRIVATE KEY-----(?:\\n|\\r|[\r\n]){1,4}[A-Za-z0-9+/=]{40})`;
+const CREDENTIAL = String.raw`(?<credential>(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])|gh[pousr]_[A-Za-z0-9]{36}(?![0-9A-Za-z])|github_pat_[A-Za-z0-9_]{82}|glpat-[A-Za-z0-9_-]{20}|npm_[A-Za-z0-9]{36}(?![0-9A-Za-z])|pypi-AgEI[A-Za-z0-9_-]{50,200}|xox[abpr]-[0-9]{8,14}-[A-Za-z0-9-]{20,100}|sk_live_[A-Za-z0-9]{24,99}|sk-ant-[A-Za-z0-9_-]{40,120}|AIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-]))|(?<key>-----BEGIN (?:RSA |EC |DSA |OPENSSH )?PRIVATE KEY-----(?:\\n|\\r|[\r\n]){1,4}[A-Za-z0-9+/=]{40})`;
 
 const SECRET_FILE = String.raw`(?<secretFile>\.ssh[\/\\]{1,2}(?:id_|config|known_hosts|authorized)|\.aws[\/\\]{1,2}credentials|\.git-credentials|\.pypirc|\.netrc\b|\.docker[\/\\]{1,2}config\.json|\.kube[\/\\]{1,2}config\b|claude_desktop_config\.json|\.cursor[\/\\]{1,2}mcp\.json|Login Data\b|wallet\.dat|\/etc\/shadow\b)`;
 
-const SHELL = String.raw`(?<download>\b(?:curl|wget)\s[^\n"'\x60|]{1,200}\|\s{0,8}(?:sudo\s{1,8})?(?:ba|z|da)?sh\b|\bpowershell\b[^\n]{0,80}-[Ee](?:nc|ncodedCommand)\b|\biex\s?\(\s?(?:iwr|irm)\b)`;
+const SHELL = String.raw`(?<download>(?:curl|wget)\s[^\n"'\x60|]{1,200}\|\s{0,8}(?:sudo\s{1,8})?(?:ba|z|da)?sh\b|powershell\b[^\n]{0,80}-[Ee](?:nc|ncodedCommand)\b|iex\s?\(\s?(?:iwr|irm)\b)`;
 
 const UNICODE = String.raw`(?<bidi>\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9])|(?<tags>(?<!\xf0\x9f\x8f\xb4|\xf3\xa0[\x80\x81][\x80-\xbf])(?:\xf3\xa0[\x80\x81][\x80-\xbf]){3,64})|(?<variation>(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf]){8,64})|(?<zero>(?:\xe2\x80[\x8b-\x8d]|\xe2\x81\xa0|\xef\xbb\xbf){8,64})`;
 
-const JAVASCRIPT = String.raw`\bprocess\.env(?:\.(?<env>[A-Za-z_][A-Za-z0-9_]{1,100})|\[["'\x60](?<env2>[A-Za-z_][A-Za-z0-9_]{1,100})["'\x60]\])|["'\x60](?:node:)?(?<process>child_process)["'\x60]|(?<decoded>\b(?:eval|Function)\s?\(\s?(?:atob|unescape|decodeURIComponent|Buffer\.from|String\.fromCharCode)\s?\()|(?<fetched>\beval\s?\(\s?(?:await\s)?[\w$.()]{0,40}(?:\.text\(\)|responseText|\.data\b))|\b(?<dynamic>eval\s?\(|new Function\s?\(|vm\.(?:runIn|Script|compileFunction))|(?<mangled>\b_0x[0-9a-f]{4,8}\b)|(?<jsfuck>(?:[[\]()!+]){400})`;
+const JAVASCRIPT = String.raw`process\.env(?:\.(?<env>[A-Za-z_][A-Za-z0-9_]{1,100})|\[["'\x60](?<env2>[A-Za-z_][A-Za-z0-9_]{1,100})["'\x60]\])|["'\x60](?:node:)?(?<process>child_process)["'\x60]|(?<decoded>\b(?:eval|(?:new\s)?Function)\s?\(\s?(?:atob|unescape|decodeURIComponent|Buffer\.from|String\.fromCharCode)\s?\()|(?<fetched>\beval\s?\(\s?(?:await\s)?[\w$.() ]{0,60}(?:\.text\(\)|responseText|\.data\b))|\b(?<dynamic>eval\s?\(|new Function\s?\(|vm\.(?:runIn|Script|compileFunction))|(?<mangled>_0x[0-9a-f]{4,8}\b)|(?<jsfuck>\[\]\)?\[?[[\]()!+]{400})`;
 
 const PYTHON = String.raw`\bos\.(?:environ(?:\.get\(|\.setdefault\(|\[|\.pop\()|getenv\()\s?["'](?<env>[A-Za-z_][A-Za-z0-9_]{1,100})["']|\b(?<process>subprocess\.(?:run|Popen|call|check_\w{1,20}|getoutput|getstatusoutput)|os\.(?:system|popen|exec[lv]\w{0,3}|spawn\w{1,4}|posix_spawn)|pty\.spawn|asyncio\.create_subprocess_\w{1,6})\s?\(|(?<decoded>\b(?:exec|eval)\s?\(\s?(?:compile\s?\(\s?)?(?:base64|zlib|lzma|bz2|codecs|bytes\.fromhex|binascii|marshal|__import__\s?\(\s?["'](?:base64|zlib|marshal))\b)|(?<fetched>\b(?:exec|eval)\s?\(\s?(?:compile\s?\(\s?)?(?:requests|urllib|urlopen|httpx|http)\b)|(?<dynamic>(?<![\w.])(?:exec|eval)\s?\(|\bmarshal\.loads\s?\()`;
 
@@ -25,13 +25,28 @@ function join(...parts: readonly string[]): RegExp {
 
 export type Language = 'javascript' | 'python' | 'shell' | 'text';
 
-/** Every alternative has a group of its own name; what a match means is read off the group that is there. */
-export const PATTERNS: Readonly<Record<Language, RegExp>> = {
-  javascript: join(HOST, CREDENTIAL, SECRET_FILE, SHELL, UNICODE, JAVASCRIPT),
-  python: join(HOST, CREDENTIAL, SECRET_FILE, SHELL, UNICODE, PYTHON),
-  shell: join(HOST, CREDENTIAL, SECRET_FILE, SHELL, UNICODE),
+const PARTS: Readonly<Record<Language, readonly string[]>> = {
+  javascript: [HOST, CREDENTIAL, SECRET_FILE, SHELL, JAVASCRIPT],
+  python: [HOST, CREDENTIAL, SECRET_FILE, SHELL, PYTHON],
+  shell: [HOST, CREDENTIAL, SECRET_FILE, SHELL],
   // Prose names hosts and files for people; what hides in it, or slipped into it, counts all the same.
-  text: join(CREDENTIAL, UNICODE),
+  text: [CREDENTIAL],
+};
+
+function patterns(more: readonly string[]): Readonly<Record<Language, RegExp>> {
+  return {
+    javascript: join(...PARTS.javascript, ...more),
+    python: join(...PARTS.python, ...more),
+    shell: join(...PARTS.shell, ...more),
+    text: join(...PARTS.text, ...more),
+  };
+}
+
+/** Every alternative has a group of its own name; what a match means is read off the group that is there. */
+export const PATTERNS = {
+  /** For bytes that are all below 128, where nothing can hide. */
+  ascii: patterns([]),
+  any: patterns([UNICODE]),
 };
 
 /** Longest match of any of them, in bytes: windows overlap by so much. */

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { Contents, Place } from './contents.ts';
 import { hostOf, isNative, isSample, type Language, LONGEST, languageOf, PATTERNS } from './patterns.ts';
 
@@ -63,7 +64,7 @@ export class Scan {
 
   #window(path: string, window: Uint8Array, firstLine: number, language: Language, before: number): number {
     const text = Buffer.from(window.buffer, window.byteOffset, window.length).toString('latin1');
-    const pattern = PATTERNS[language];
+    const pattern = PATTERNS[isAscii(window) ? 'ascii' : 'any'][language];
     let mangled = before;
     pattern.lastIndex = 0;
     for (let match = pattern.exec(text); match; match = pattern.exec(text)) {

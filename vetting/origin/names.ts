@@ -11,12 +11,17 @@ const SHORTEST = 5;
 /** Names that a reader, or a model that writes an install command, takes for a popular one. */
 export function checkNames({ packages }: Known): readonly Finding[] {
   const found: Finding[] = [];
+  // What a person typed, and what its authors did: deeper down nobody chose by reading.
+  const typed = new Set(packages.flatMap(({ server, ref, needs }) => (server ? [ref, ...needs] : [])));
   for (const one of packages) {
     if (one.kind === 'deb' || one.base) continue;
     const near = resembles(one);
     if (near)
       found.push(
-        finding('name-suspect', one.ref, `Its name is ${near.how} the popular ${near.name}`, { evidence: [near.name] }),
+        finding('name-suspect', one.ref, `Its name is ${near.how} the popular ${near.name}`, {
+          evidence: [near.name],
+          ...(typed.has(one.ref) ? {} : { severity: 'low' as const }),
+        }),
       );
   }
   return found;
@@ -90,7 +95,7 @@ function plainOf(name: string): string {
 /** A number or a plural at the end is how families of packages are named (`d3-array`, `uuid4`), by their own authors. */
 function isVariant(a: string, b: string): boolean {
   const stem = (name: string) => name.replace(/(?:\d+|(?<=[a-z]{4})s)$/, '');
-  return stem(a) === stem(b) && a !== b && (/\d$/.test(a) || /\d$/.test(b));
+  return stem(a) === stem(b) && a !== b && (/[\ds]$/.test(a) || /[\ds]$/.test(b));
 }
 
 /** Whether one insertion, removal, replacement or exchange of neighbours makes one of the other. */

@@ -23,7 +23,7 @@ export interface Provenance {
     | { readonly state: 'absent' }
     | { readonly state: 'unknown'; readonly reason: string }
     | { readonly state: 'invalid' | 'other-subject'; readonly reason: string };
-  /** What an earlier release of the same package had. */
+  /** An earlier release of the same package that has provenance; its origin where that verified. */
   readonly earlier?: { readonly version: string; readonly origin: Origin | undefined } | undefined;
 }
 
@@ -52,14 +52,12 @@ function judge(
   const before = locked ?? earlier?.origin;
   switch (attestation.state) {
     case 'absent':
-      if (before) {
+      if (before || earlier) {
+        const then = locked ? 'it had when it was locked' : `version ${printed(earlier?.version ?? '', 40)} has`;
         found.push(
-          finding(
-            'trust-downgrade',
-            ref,
-            `Has no provenance, while ${locked ? 'it had when it was locked' : `version ${earlier?.version} was built in ${printed(before.repository)}`}`,
-            { evidence: [before.repository] },
-          ),
+          finding('trust-downgrade', ref, `Has no provenance, while ${then}`, {
+            evidence: before ? [`repository ${printed(before.repository)}`] : [],
+          }),
         );
       } else {
         found.push(
