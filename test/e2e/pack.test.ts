@@ -83,6 +83,16 @@ describe('the packed and installed package', () => {
       expect(stdout).toMatch(RegExp(`^\\s+${command}\\b`, 'm'));
   });
 
+  test('tells clients to start it from where it is installed', async () => {
+    await call(['add', 'npm:@modelcontextprotocol/server-memory', '--name', 'memory']);
+    const { stdout } = await call(['export', 'claude', '--json']);
+    const { servers } = JSON.parse(stdout) as { servers: readonly { command: string; args: readonly string[] }[] };
+    const [command = '', script = ''] = [servers[0]?.command, servers[0]?.args[0]];
+    // From another folder and without a PATH, as a graphical client does.
+    const started = await run(command, [script, '--version'], { cwd: '/', env: { HOME: folder } });
+    expect(started.stdout).toBe((await call(['--version'])).stdout);
+  });
+
   test('locks a real server', async () => {
     const { stdout } = await call(['lock', 'npm:@modelcontextprotocol/server-memory', '--json']);
     const { name, packages } = JSON.parse(stdout) as { name: string; packages: number };
@@ -93,6 +103,21 @@ describe('the packed and installed package', () => {
       'package-lock.json',
       'package.json',
     ]);
+  });
+});
+
+describe('.ci/pack', () => {
+  test('refuses a tag of another version, and a version that the changelog is silent about', async () => {
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+    const folder = await mkdtemp(join(tmpdir(), 'mcp-build-release-'));
+    const pack = (tag: string) => run(join(root, '.ci/pack'), [tag, folder], { cwd: root });
+    await expect(pack('v999.0.0')).rejects.toMatchObject({ code: 1 });
+    const changelog = await readFile(join(root, 'CHANGELOG.md'), 'utf8');
+    const known = changelog.includes(`\n## [${version}]`);
+    if (known) expect((await pack(`v${version}`)).stdout).toMatch(/^name=.*\nversion=.*\nsha256=[0-9a-f]{64}\n$/);
+    else await expect(pack(`v${version}`)).rejects.toMatchObject({ code: 1 });
+    expect(await readdir(folder)).toEqual(known ? [`mcp-build-${version}.tgz`] : []);
+    await rm(folder, { recursive: true });
   });
 });
 
