@@ -146,7 +146,8 @@ export async function serveKeeper(options: KeeperOptions): Promise<void> {
   const server = http.createServer(async (request, response) => {
     const path = (request.url ?? '').replace(/^\/v[0-9.]+/, '');
     const answer = (code: number, body?: unknown) => {
-      response.writeHead(code, { 'content-type': 'application/json', 'api-version': '1.41' });
+      // One question a connection: clients come and go, and none is to hold one open.
+      response.writeHead(code, { 'content-type': 'application/json', 'api-version': '1.41', connection: 'close' });
       response.end(body === undefined ? '' : JSON.stringify(body));
     };
     try {

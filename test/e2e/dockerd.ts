@@ -9,6 +9,8 @@ export interface Dockerd {
   /** For DOCKER_HOST. */
   readonly host: string;
   readonly pid: number;
+  /** Ends the daemon, and with it every container, and starts it again on the same data. Not the one of DOCKER_HOST. @returns whether it did */
+  restart(): Promise<boolean>;
   /** Ends the daemon, its containers and its folder. */
   stop(): Promise<void>;
 }
@@ -22,7 +24,7 @@ const STOP_TIMEOUT = 30_000;
  */
 export async function testDocker(): Promise<Dockerd> {
   const given = process.env.DOCKER_HOST;
-  if (given) return { host: given, pid: 0, stop: async () => undefined };
+  if (given) return { host: given, pid: 0, restart: async () => false, stop: async () => undefined };
   return startDockerd();
 }
 
@@ -37,24 +39,29 @@ export async function startDockerd(): Promise<Dockerd> {
   const folder = await mkdtemp(join(tmpdir(), 'mcp-build-dockerd-'));
   const socket = join(folder, 'docker.sock');
   const log = await open(join(folder, 'log'), 'w');
-  const child = spawn(
-    program,
-    [
-      ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec'), '--pidfile', join(folder, 'pid')],
-      ...['--host', `unix://${socket}`, '--ip6tables=false'],
-    ],
-    { stdio: ['ignore', log.fd, log.fd], detached: true, env: { ...process.env, DOCKER_HOST: '' } },
-  );
-  await log.close();
+  const arguments_ = [
+    ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec'), '--pidfile', join(folder, 'pid')],
+    ...['--host', `unix://${socket}`, '--ip6tables=false'],
+  ];
   let ended = false;
-  const exit = new Promise<void>((resolve) => {
-    const onEnd = () => {
-      ended = true;
-      resolve();
-    };
-    child.once('exit', onEnd).once('error', onEnd);
-  });
-  const pid = child.pid ?? 0;
+  let exit: Promise<void>;
+  const launch = () => {
+    ended = false;
+    const child = spawn(program, arguments_, {
+      stdio: ['ignore', log.fd, log.fd],
+      detached: true,
+      env: { ...process.env, DOCKER_HOST: '' },
+    });
+    exit = new Promise<void>((resolve) => {
+      const onEnd = () => {
+        ended = true;
+        resolve();
+      };
+      child.once('exit', onEnd).once('error', onEnd);
+    });
+    return child.pid ?? 0;
+  };
+  let pid = launch();
   // So that a test run that was killed doesn't leave a daemon: exit handlers run on every ordinary end.
   const onExit = () => {
     if (!ended) process.kill(pid, 'SIGTERM');
@@ -66,19 +73,37 @@ export async function startDockerd(): Promise<Dockerd> {
     const timer = setTimeout(() => !ended && process.kill(pid, 'SIGKILL'), STOP_TIMEOUT);
     await exit;
     clearTimeout(timer);
+    await log.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   };
 
-  const deadline = Date.now() + START_TIMEOUT;
-  while (!(await answers(socket))) {
-    if (ended || Date.now() > deadline) {
-      const text = await readFile(join(folder, 'log'), 'utf8').catch(() => '');
-      await stop();
-      throw new Error(`dockerd did not come up:\n${text.slice(-2000)}`);
+  const up = async () => {
+    const deadline = Date.now() + START_TIMEOUT;
+    while (!(await answers(socket))) {
+      if (ended || Date.now() > deadline) {
+        const text = await readFile(join(folder, 'log'), 'utf8').catch(() => '');
+        await stop();
+        throw new Error(`dockerd did not come up:\n${text.slice(-2000)}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return { host: `unix://${socket}`, pid, stop };
+  };
+  await up();
+  const restart = async () => {
+    process.kill(pid, 'SIGTERM');
+    await exit;
+    pid = launch();
+    await up();
+    return true;
+  };
+  return {
+    host: `unix://${socket}`,
+    get pid() {
+      return pid;
+    },
+    restart,
+    stop,
+  };
 }
 
 function answers(socketPath: string): Promise<boolean> {
