@@ -1,4 +1,5 @@
 import type { Entry } from './entry.ts';
+import type { LocalFile } from './local.ts';
 import type { Artifact, LayerLock, Open } from './lock.ts';
 import type { Platform } from './platform.ts';
 import type { Source } from './source.ts';
@@ -14,6 +15,10 @@ export interface ResolveOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The `bin` or console script to start, where the package has several. */
   readonly bin?: string;
+  /** The server's own file, where it is on this machine instead of at an index. */
+  readonly local?: LocalFile;
+  /** Paths or folders where locked local files may be. */
+  readonly files?: readonly string[];
   /** One line on progress, for a terminal. */
   readonly progress?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -50,4 +55,4 @@ export interface Adapter {
   bake(layer: LayerLock, platform: Platform, open: Open, below?: readonly LayerLock[]): AsyncIterable<Entry>;
 }
 
-export type FetchOptions = Pick<ResolveOptions, 'cache' | 'workspace' | 'environment' | 'signal'>;
+export type FetchOptions = Pick<ResolveOptions, 'cache' | 'workspace' | 'environment' | 'files' | 'signal'>;

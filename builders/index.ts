@@ -16,6 +16,7 @@ export {
 } from './image.ts';
 export type { Launch } from './launch.ts';
 export { COMPRESSOR, type Layer, MTIME, type WrittenLayer, writeLayer } from './layer.ts';
+export { fetchLocal, LOCAL_INDEX, type LocalFile, readLocalFile } from './local.ts';
 export {
   type Artifact,
   type Base,
@@ -38,6 +39,7 @@ export {
   defaultName,
   type Ecosystem,
   formatSource,
+  looksLikeFile,
   looksLikeServerJson,
   looksLikeSource,
   normalizeProject,

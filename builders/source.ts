@@ -41,7 +41,12 @@ export function parseSource(text: string): Source {
 
 /** Whether a command line word is meant as a source rather than as the name of a lock. */
 export function looksLikeSource(text: string): boolean {
-  return text.startsWith('npm:') || text.startsWith('pypi:') || looksLikeServerJson(text);
+  return text.startsWith('npm:') || text.startsWith('pypi:') || looksLikeServerJson(text) || looksLikeFile(text);
+}
+
+/** Whether a command line word is the path of an npm tarball or of a wheel. */
+export function looksLikeFile(text: string): boolean {
+  return text.startsWith('file:') || /^[^:@]+\.(?:tgz|whl)$/.test(text);
 }
 
 /** Whether a command line word is the path or the address of a `server.json`. Lock and image names have no such ending. */

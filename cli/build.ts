@@ -6,12 +6,14 @@ import { lockFolderOf, readLockFolder, writeOutputs } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { type Output, parseOutput, writeOutput } from './line/output.ts';
 import { stateLock } from './line/source.ts';
-import { examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
+import { localPlaces } from './line/wanted.ts';
+import { examples, jsonOption, packageOption, platformOption, repeated, usage } from './options.ts';
 import { bytes, table, terminal } from './terminal.ts';
 
 interface Options {
   readonly platform?: readonly Platform[];
   readonly package?: string;
+  readonly file?: readonly string[];
   readonly locked?: boolean;
   readonly layerCache: boolean;
   readonly output?: Output;
@@ -24,9 +26,12 @@ export function buildCommand(): Command {
     .description(
       'Bakes a lock into an OCI image in the local store: no Docker daemon, no root, no package code. The same lock always gives the same image. A source is locked first, in your state folder. No byte is used before its hash is checked.',
     )
-    .argument('<name|source>', 'a folder of ./lockfiles/, or npm:…, pypi:… or a server.json')
+    .argument('<name|source>', 'a folder of ./lockfiles/, or npm:…, pypi:…, a .tgz or .whl, or a server.json')
     .addOption(platformOption('platforms to build; all that are locked by default'))
     .addOption(packageOption())
+    .addOption(
+      repeated('--file <path>', 'a locked file that no index has, where it is not beside the lock', (word) => word),
+    )
     .option('--locked', 'fail when a digest differs from the one in the lock')
     .option('--no-layer-cache', 'make the layers of the server anew')
     .addOption(
@@ -66,6 +71,7 @@ export function buildCommand(): Command {
         environment,
         workspace,
         store,
+        files: [...(options.file ?? []), ...localPlaces(target), folder],
         layerCache: options.layerCache ? 'all' : 'base',
         locked: options.locked === true,
         progress: out.progress,

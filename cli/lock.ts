@@ -21,7 +21,7 @@ import { lockFolderOf, readEditedFolder, readLockFolder, writeLockFolder } from 
 import { homeOf } from './line/home.ts';
 import { hasBytecode, type Locked, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
 import { findManifest, MANIFEST, readManifest, type ServerEntry, serverEntry } from './line/manifest/index.ts';
-import { checkWanted, type Wanted, wantedSource } from './line/wanted.ts';
+import { checkWanted, keepLocal, localPlaces, type Wanted, wantedSource } from './line/wanted.ts';
 import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -47,7 +47,7 @@ export function lockCommand(): Command {
     )
     .argument(
       '[source|name]',
-      `npm:<package>[@range], pypi:<project>[specifier], or path or address of a server.json; a server of ${MANIFEST}; with --refresh or --check a folder of ./lockfiles/. Without it, every server of ${MANIFEST} whose lock isn’t what that asks for`,
+      `npm:<package>[@range], pypi:<project>[specifier], the path of a .tgz or .whl, or path or address of a server.json; a server of ${MANIFEST}; with --refresh or --check a folder of ./lockfiles/. Without it, every server of ${MANIFEST} whose lock isn’t what that asks for`,
     )
     .addOption(
       new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) =>
@@ -81,6 +81,7 @@ export function lockCommand(): Command {
         ['mcp-build lock pypi:mcp-server-time==2026.1.26 --name time', 'one version, under a name of your own'],
         ['mcp-build lock pypi:mcp-server-git --system git', 'a server that starts git'],
         ['mcp-build lock ./server.json --package npm', 'as its author published it in the MCP Registry'],
+        ['mcp-build lock ./my-server-1.0.0.tgz', 'a file that no index has, as `npm pack` made it'],
         ['mcp-build lock npm:some-server --platform linux/arm64', 'for one platform only'],
         ['mcp-build lock --refresh server-memory', 'after a bot has bumped its package-lock.json'],
         ['mcp-build lock --check server-memory', 'in a review: was a file swapped together with its hash?'],
@@ -215,9 +216,11 @@ async function lock(text: string, options: Options): Promise<void> {
     workspace: process.cwd(),
     now: new Date(),
     launch: wanted.launch,
+    local: wanted.local,
     progress: out.progress,
   });
   await checkWanted(wanted, made, { home, environment, workspace: process.cwd() });
+  await keepLocal(made, kept ? [folder] : localPlaces(text), { home, environment });
   await writeLockFolder(folder, made);
   for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
   await out.result(lockedOf(name, made), lockedLine(name, made));

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { looksLikeServerJson, looksLikeSource } from '../builders/index.ts';
+import { looksLikeFile, looksLikeServerJson, looksLikeSource } from '../builders/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import { type Log, openLog, processSignals, runContainer, runSession } from '../runner/index.ts';
 import { explainRun, formatExplanation } from './line/explain.ts';
@@ -28,7 +28,7 @@ export function runCommand(): Command {
     )
     .argument(
       '<name|source|image>',
-      'a name in the local store, npm:…, pypi:…, a server.json, or an image with its digest',
+      'a name in the local store, npm:…, pypi:…, a .tgz or .whl, a server.json, or an image with its digest',
     )
     .argument('[args...]', 'the server’s own arguments, after --')
     .addOption(
@@ -71,7 +71,7 @@ async function run(target: string, args: readonly string[], options: Options): P
   const environment = { ...process.env };
   const home = homeOf(environment);
   const want = await wanted(target, args, options, environment);
-  const isPackage = looksLikeSource(target) && !looksLikeServerJson(target);
+  const isPackage = looksLikeSource(target) && !looksLikeServerJson(target) && !looksLikeFile(target);
   // Minutes of locking and building would be for nothing.
   await (await runtimeOf(environment)).facts();
   if (isPackage)

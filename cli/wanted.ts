@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { looksLikeServerJson, looksLikeSource, parseSource } from '../builders/index.ts';
+import { looksLikeFile, looksLikeServerJson, looksLikeSource, parseSource } from '../builders/index.ts';
 import { sha256 } from '../digest/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import { readBounded } from '../files/index.ts';
@@ -110,7 +110,7 @@ export async function wanted(
     volumes: options.volume ?? [],
     environment: Object.keys(values),
   });
-  if (looksLikeSource(target) && !looksLikeServerJson(target)) parseSource(target);
+  if (looksLikeSource(target) && !looksLikeServerJson(target) && !looksLikeFile(target)) parseSource(target);
   const limits = limitsOf(options);
   const files = options.config ? [{ target: CONFIG_FILE, content: await configFile(options.config) }] : [];
   const keys = options.key?.map((path) => resolve(path));

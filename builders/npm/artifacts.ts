@@ -3,6 +3,7 @@ import npa from 'npm-package-arg';
 import ssri from 'ssri';
 import { type Integrity, isIntegrity } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
+import { LOCAL_INDEX } from '../local.ts';
 import type { NpmArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
 import type { FlatOptions } from './configuration.ts';
@@ -65,6 +66,8 @@ export interface ArtifactOptions {
   readonly flat: FlatOptions;
   /** Refuse a file that is younger, or whose upload time the registry doesn't say. */
   readonly before: Date | undefined;
+  /** The package that is a file of the user's, `name@version`: nobody says how old it is, and nobody has to. */
+  readonly local?: { readonly key: string; readonly file: string };
   /** When the registry received a version, as far as it says. */
   uploaded(name: string, version: string): string | undefined;
 }
@@ -86,16 +89,17 @@ export function artifactsOf(nodes: Iterable<ArboristNode>, options: ArtifactOpti
     const integrity = strongest(node.integrity, key);
     const known = artifacts.get(key);
     if (known && known.integrity !== integrity) throw conflict(key);
-    const uploaded = options.uploaded(name, version);
-    if (options.before) requireAge(key, uploaded, options.before);
+    const local = key === options.local?.key ? options.local : undefined;
+    const uploaded = local ? undefined : options.uploaded(name, version);
+    if (options.before && !local) requireAge(key, uploaded, options.before);
     artifacts.set(key, {
       kind: 'npm',
       name,
       version,
-      file: tarballName(name, version),
+      file: local?.file ?? tarballName(name, version),
       integrity,
       ...(uploaded === undefined ? {} : { uploaded }),
-      index: indexOf(name, options.flat),
+      index: local ? LOCAL_INDEX : indexOf(name, options.flat),
       locations: [...(known?.locations ?? []), location].sort(byBytes),
       ...(node.hasInstallScript ? { installScripts: true } : {}),
     });

@@ -78,7 +78,8 @@ function expectedOf(artifact: Wanted) {
   return { name: `${artifact.name}@${artifact.version}`, integrity: artifact.integrity, limit: TARBALL_LIMIT };
 }
 
-function stagedPath(artifact: Wanted, cache: string): string {
+/** Where a tarball lies that was brought here before its build. */
+export function stagedPath(artifact: Pick<Wanted, 'integrity'>, cache: string): string {
   const { algorithm, hex } = parseIntegrity(artifact.integrity);
   return join(cache, 'staged', `${algorithm}-${hex}`);
 }

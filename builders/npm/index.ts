@@ -27,6 +27,10 @@ export const resolveNodeRuntime: typeof import('./node-runtime.ts').resolveNodeR
 export const refreshNpm: typeof import('./resolve.ts').refresh = async (...parameters) =>
   (await import('./resolve.ts')).refresh(...parameters);
 
+/** See local.ts. */
+export const localTarball: typeof import('./local.ts').localTarball = async (...parameters) =>
+  (await import('./local.ts')).localTarball(...parameters);
+
 /** See document.ts. */
 export const fetchDocument: typeof import('./document.ts').fetchDocument = async (...parameters) =>
   (await import('./document.ts')).fetchDocument(...parameters);

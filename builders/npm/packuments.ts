@@ -36,15 +36,22 @@ const unzip = promisify(gunzip);
 /**
  * Package documents: from memory when this process read them within minutes (another server's resolution shares most of them), from
  * `folder` (reduced, which makes a second resolution several times faster than parsing the whole documents again), or from the user's
- * registry, asked again with its ETag when they got stale.
+ * registry, asked again with its ETag when they got stale. @param own a document that stands in for what a registry says
  */
-export function packuments(configuration: NpmConfiguration, folder: string, signal?: AbortSignal): Packuments {
+export function packuments(
+  configuration: NpmConfiguration,
+  folder: string,
+  signal?: AbortSignal,
+  own?: Packument,
+): Packuments {
   const shared = memoryOf(configuration);
   const asked = new Map<string, Promise<Packument>>();
   const failures: McpBuildError[] = [];
   const since = Date.now();
 
   async function find(name: string): Promise<Packument> {
+    // Nobody else is asked about a package whose file the user has named.
+    if (name === own?.name) return own;
     const known = shared.get(name);
     if (known) return known;
     try {

@@ -14,7 +14,8 @@ import { chooseVersion, tooNewOf } from './choose.ts';
 import { type NpmConfiguration, npmConfiguration } from './configuration.ts';
 import { entrypointOf } from './entrypoint.ts';
 import { treeFault } from './faults.ts';
-import { stageTarball } from './fetch.ts';
+import { stagedPath, stageTarball } from './fetch.ts';
+import { localPackument, placeTarball } from './local.ts';
 import { lockedVersion, neutralLock, rootManifest } from './lock-files.ts';
 import { byBytes, oneLine } from './names.ts';
 import { packuments as openPackuments, type Packuments } from './packuments.ts';
@@ -60,8 +61,10 @@ interface Npm {
 
 async function open(options: ResolveOptions): Promise<Npm> {
   const configuration = await npmConfiguration(options);
-  const packuments = openPackuments(configuration, join(options.cache, 'packuments'), options.signal);
+  const own = options.local && (await localPackument(options.local));
+  const packuments = openPackuments(configuration, join(options.cache, 'packuments'), options.signal, own);
   await mkdir(options.cache, { recursive: true });
+  if (options.local) await placeTarball(options.local, stagedPath(options.local, options.cache));
   return { configuration, packuments, before: options.before };
 }
 
@@ -121,6 +124,7 @@ async function resolutionOf({ source, version, manifest, views, options, npm }: 
     const artifacts = artifactsOf(taken, {
       flat: npm.configuration.flat,
       before: options.before,
+      ...(options.local ? { local: { key: `${source.name}@${version}`, file: options.local.file } } : {}),
       uploaded: (name, version) => times.get(`${name}@${version}`),
     });
     const isServer = (artifact: NpmArtifact) => artifact.locations.includes(`node_modules/${source.name}`);

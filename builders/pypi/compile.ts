@@ -20,6 +20,8 @@ export interface Question {
   /** Versions for whatever turns out to be needed. */
   readonly constraints?: readonly string[];
   readonly platform: Platform;
+  /** The project whose wheel one of the requirements gives a path of. */
+  readonly local?: string;
   /** Releases after this don't exist. */
   readonly before: Date | undefined;
 }
@@ -74,7 +76,7 @@ export async function withCompiler<T>(
       async compile(question) {
         const { code, stdout, stderr } = await ask(question, ['--format', 'pylock.toml']);
         if (code !== 0) return { kind: 'failed', output: stderr };
-        return { kind: 'resolved', packages: parsePylock(stdout) };
+        return { kind: 'resolved', packages: parsePylock(stdout, question.local) };
       },
       async origins(question) {
         const { indexes } = configuration;

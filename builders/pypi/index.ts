@@ -34,6 +34,10 @@ export async function startupHooks(layer: LayerLock, open: Open): Promise<readon
   return found;
 }
 
+/** See local.ts. */
+export const localWheel: typeof import('./local.ts').localWheel = async (...parameters) =>
+  (await import('./local.ts')).localWheel(...parameters);
+
 /** What the indexes say of locked files today. See published.ts. */
 export const publishedPypi: typeof import('./published.ts').published = async (...parameters) =>
   (await import('./published.ts')).published(...parameters);

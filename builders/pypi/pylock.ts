@@ -42,10 +42,10 @@ const pylock = z.object({
 });
 
 /**
- * Reads a `pylock.toml` (PEP 751) as uv writes it, sorted by name.
+ * Reads a `pylock.toml` (PEP 751) as uv writes it, sorted by name. @param local the project whose wheel is a file of the user's: it has none here
  * @throws McpBuildError `pylock-invalid`; `exotic-dependency` for what comes from a repository, an archive's URL or a folder
  */
-export function parsePylock(text: string): readonly LockedPackage[] {
+export function parsePylock(text: string, local?: string): readonly LockedPackage[] {
   let value: unknown;
   try {
     value = parse(text);
@@ -58,7 +58,8 @@ export function parsePylock(text: string): readonly LockedPackage[] {
     throw invalid(`at ${issue?.path.join('.') || 'its root'}: ${issue?.message ?? 'does not fit'}`, result.error);
   }
   const found = (result.data.packages ?? []).map((one): LockedPackage => {
-    if (one.vcs || one.directory || one.archive || one.version === undefined) throw exotic(one.name);
+    if (one.vcs || one.directory || (one.archive && one.name !== local) || one.version === undefined)
+      throw exotic(one.name);
     return {
       name: one.name,
       version: one.version,

@@ -14,6 +14,7 @@ import { chooseScript } from './entrypoint.ts';
 import { fetchWheel, sessionFor } from './fetch.ts';
 import { inspect } from './inspect.ts';
 import { SCRIPTS } from './layout.ts';
+import { localArtifact, localRequirement, openLocal } from './local.ts';
 import type { LockedPackage } from './pylock.ts';
 import { formatRequirements, type Pin, parseInput, parsePins } from './requirements.ts';
 import { sameVersion } from './version.ts';
@@ -76,7 +77,11 @@ async function make({ source, platforms, input, pins }: Start, options: ResolveO
         if (young) throw young;
       }
       const origins = await compiler.origins(one.question);
-      const wheels = one.packages.map((locked) => choose(locked, one.platform, origins, session));
+      const wheels = one.packages.map((locked) =>
+        options.local && locked.name === source.name
+          ? localArtifact(locked.version, source, options.local, one.platform)
+          : choose(locked, one.platform, origins, session),
+      );
       for (const wheel of wheels) checkPin(wheel, pins);
       const server = wheels.find(({ name }) => name === source.name);
       if (!server) throw lost(source);
@@ -133,14 +138,20 @@ async function resolveAll(
     const found: Resolved[] = [];
     for (const platform of platforms) {
       options.progress?.(`resolving ${formatSource(source)} for ${platform}`);
-      const question = { requirements, constraints, platform, before: options.before };
+      const question = {
+        requirements,
+        constraints,
+        platform,
+        before: options.before,
+        ...(options.local ? { local: source.name } : {}),
+      };
       const answer = await compiler.compile(question);
       if (answer.kind === 'failed') throw await diagnose(answer.output, source, question, compiler, configuration);
       found.push({ platform, packages: answer.packages, question });
     }
     return found;
   };
-  const wanted = `${source.name}${source.range}`;
+  const wanted = options.local ? localRequirement(source, options.local) : `${source.name}${source.range}`;
   const first = await every([wanted]);
   const versions = new Set(first.map(({ packages }) => versionOf(packages, source)));
   if (versions.size === 1) return first;
@@ -172,7 +183,9 @@ async function startOf(
   for (const server of servers) {
     if (seen.has(server.integrity)) continue;
     seen.add(server.integrity);
-    const { commands, serverName } = await inspect(server, () => checked(server, options));
+    const { commands, serverName } = await inspect(server, () =>
+      options.local ? openLocal(options.local) : checked(server, options),
+    );
     starts.push({ command: chooseScript(source.name, commands, options.bin), serverName, version: server.version });
   }
   const [first, ...others] = starts;

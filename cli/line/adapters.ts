@@ -8,6 +8,7 @@ import type {
   Open,
   Platform,
 } from '../../builders/index.ts';
+import { fetchLocal, LOCAL_INDEX } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { PythonCompiler } from './bytecode.ts';
 
@@ -20,6 +21,10 @@ export async function adapterOf(ecosystem: Ecosystem): Promise<Adapter> {
 
 /** Finds one locked file, whatever its kind, where the user's configuration says. The bytes are not checked yet. */
 export async function* fetchArtifact(artifact: Artifact, options: FetchOptions): AsyncGenerator<Uint8Array> {
+  if (artifact.index === LOCAL_INDEX) {
+    yield* fetchLocal(artifact, options.files ?? []);
+    return;
+  }
   switch (artifact.kind) {
     case 'npm':
       yield* (await adapterOf('npm')).fetch(artifact, options);

@@ -27,6 +27,8 @@ export interface BuildOptions {
   readonly home: Home;
   readonly environment: Environment;
   readonly workspace: string | undefined;
+  /** Where locked local files may be: their paths, or folders. */
+  readonly files?: readonly string[];
   readonly store: LayoutStore;
   /** `all` by default; `base` makes every layer of the server anew; `none` makes all of them anew, and remembers none. */
   readonly layerCache?: 'all' | 'base' | 'none';
@@ -133,8 +135,8 @@ function isServers(layer: LayerLock): boolean {
   return !['base', 'base-bytecode', 'runtime'].includes(layer.name);
 }
 
-function fetchOptions({ home, environment, workspace }: BuildOptions) {
-  return { cache: home.cache, environment, workspace };
+function fetchOptions({ home, environment, workspace, files }: BuildOptions) {
+  return { cache: home.cache, environment, workspace, ...(files ? { files } : {}) };
 }
 
 function parseJson(text: string): unknown {

@@ -1,5 +1,6 @@
 import { readBaseLock } from '../../builders/debian/index.ts';
 import type { Artifact, DebArtifact, Lock, NpmArtifact, WheelArtifact } from '../../builders/index.ts';
+import { LOCAL_INDEX } from '../../builders/index.ts';
 import { publishedNpm } from '../../builders/npm/index.ts';
 import { publishedPypi } from '../../builders/pypi/index.ts';
 import { isFault } from '../../errors/index.ts';
@@ -23,12 +24,15 @@ export interface CheckOptions {
  * itself; only whoever published the file can tell.
  */
 export async function checkLock(lock: Lock, options: CheckOptions): Promise<readonly LockFinding[]> {
-  const files = distinct(lock);
+  const every = distinct(lock);
+  const files = every.filter(({ index }) => index !== LOCAL_INDEX);
   const settings = { cache: options.home.cache, environment: options.environment, workspace: options.workspace };
   const npm = files.filter((file): file is NpmArtifact => file.kind === 'npm');
   const wheels = files.filter((file): file is WheelArtifact => file.kind === 'wheel');
   const debs = files.filter((file): file is DebArtifact => file.kind === 'deb');
-  const found: LockFinding[] = [];
+  const found: LockFinding[] = every
+    .filter(({ index }) => index === LOCAL_INDEX)
+    .map(({ file }) => ({ file, status: 'unconfirmed', detail: 'a local file, which no index lists' }));
   const listed = new Map<Artifact, readonly string[]>([
     ...(npm.length > 0 ? await publishedNpm(npm, settings) : []),
     ...(wheels.length > 0 ? await publishedPypi(wheels, settings) : []),

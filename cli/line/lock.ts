@@ -6,6 +6,8 @@ import {
   formatSource,
   type Launch,
   type LayerLock,
+  LOCAL_INDEX,
+  type LocalFile,
   type Lock,
   type Platform,
   type Resolution,
@@ -37,6 +39,8 @@ export interface LockOptions {
   readonly base?: Base;
   /** Debian packages to add to the base. */
   readonly system?: readonly string[];
+  /** The server's own file, where the source is one. */
+  readonly local?: LocalFile | undefined;
   /** How the source's `server.json` says it is started. */
   readonly launch?: Launch | undefined;
   /** Python byte-code; by default where this machine can compile it. */
@@ -57,6 +61,7 @@ export interface Locked extends LockFolder {
 
 /** Resolves a source on top of its base: the one step of the line that chooses. */
 export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
+  if (options.native && options.previous && isLocal(options.previous)) throw lockedFromFile(options.previous);
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
   const bytecode = wantsBytecode(source, base, options);
@@ -81,6 +86,7 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
     before,
     workspace: options.workspace,
     environment: options.environment,
+    ...(options.local ? { local: options.local } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     ...(options.progress ? { progress: options.progress } : {}),
   };
@@ -147,6 +153,23 @@ export function hasBytecode({ platforms }: Lock): boolean {
   return Object.values(platforms).some(({ layers }) =>
     layers.some(({ transform }) => transform === BYTECODE_TRANSFORM),
   );
+}
+
+function isLocal({ platforms }: Lock): boolean {
+  return Object.values(platforms).some(({ layers }) =>
+    layers.some(({ files }) => files.some(({ index }) => index === LOCAL_INDEX)),
+  );
+}
+
+/** An index may have another package of that name: what nobody published must not be looked for there. */
+function lockedFromFile({ name, source }: Lock): McpBuildError {
+  return new McpBuildError({
+    code: 'locked-from-file',
+    message: `${name} was locked from a file, which no index has: there is nothing to follow`,
+    input: `${source.name} ${source.version}`,
+    fix: `Lock the file again: mcp-build lock PATH --name ${name}.`,
+    exit: 2,
+  });
 }
 
 function refreshOf(ecosystem: Source['ecosystem']): typeof refreshNpm {

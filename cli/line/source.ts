@@ -1,11 +1,18 @@
 import { join } from 'node:path';
-import { hostPlatform, looksLikeServerJson, type Platform, parseSource, type Source } from '../../builders/index.ts';
+import {
+  hostPlatform,
+  looksLikeFile,
+  looksLikeServerJson,
+  type Platform,
+  parseSource,
+  type Source,
+} from '../../builders/index.ts';
 import { hexOf } from '../../digest/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { hasLock, readLockFolder, writeLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { lockSource, RELEASE_AGE_DAYS } from './lock.ts';
-import { checkWanted, documentKey, type Wanted, wantedSource } from './wanted.ts';
+import { checkWanted, documentKey, keepLocal, localPlaces, type Wanted, wantedSource } from './wanted.ts';
 
 export interface StateLockOptions {
   readonly home: Home;
@@ -44,11 +51,13 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       environment: options.environment,
       workspace: undefined,
       launch: rest.launch,
+      local: rest.local,
       now: new Date(),
       ...(options.bin === undefined ? {} : { bin: options.bin }),
       ...(options.progress ? { progress: options.progress } : {}),
     });
     await checkWanted(rest, locked, options);
+    await keepLocal(locked, localPlaces(text), options);
     await writeLockFolder(folder, {
       files: locked.files,
       lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } },
@@ -70,11 +79,12 @@ export async function folderOf(
   text: string,
   options: Pick<StateLockOptions, 'home' | 'environment' | 'package' | 'bin'>,
 ): Promise<string> {
-  if (!looksLikeServerJson(text)) return stateLockFolder(options.home, parseSource(text), options.bin);
+  if (!looksLikeServerJson(text) && !looksLikeFile(text))
+    return stateLockFolder(options.home, parseSource(text), options.bin);
   const choice = [options.package ?? 'package', ...(options.bin === undefined ? [] : [options.bin])];
   return join(
     options.home.locks,
-    'server-json',
+    looksLikeFile(text) ? 'file' : 'server-json',
     hexOf(await documentKey(text, options)),
     choice.map(segment).join(','),
   );

@@ -5,6 +5,7 @@ import {
   formatSource,
   hostPlatform,
   type Launch,
+  looksLikeFile,
   looksLikeServerJson,
   looksLikeSource,
   type Platform,
@@ -126,7 +127,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
   const server = { name: lock.name, version: lock.source.version };
   const launch = lock.launch ? { launch: lock.launch } : {};
   // A policy speaks of packages, whichever document named this one.
-  const asked = looksLikeServerJson(target) ? formatSource(lock.source) : target;
+  const asked = looksLikeServerJson(target) || looksLikeFile(target) ? formatSource(lock.source) : target;
   const known = await present(store, lock.index);
   const before = known && (await signed(store, known, asked, options));
   if (known && before) return { store, image: known, server, ...launch, ...before };

@@ -1,10 +1,15 @@
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   artifactCache,
   formatSource,
   type Launch,
+  LOCAL_INDEX,
+  type LocalFile,
+  looksLikeFile,
   looksLikeServerJson,
   parseSource,
+  readLocalFile,
   readServerJson,
   SERVER_JSON_LIMIT,
   type Source,
@@ -20,6 +25,8 @@ import type { Locked } from './lock.ts';
 export interface Wanted {
   readonly source: Source;
   readonly launch?: Launch;
+  /** The package's file, where that is what was named. */
+  readonly local?: LocalFile;
   /** What the server's own file must hash to, in hex. */
   readonly fileSha256?: string;
 }
@@ -37,7 +44,7 @@ export async function wantedSource(text: string, options: WantedOptions): Promis
   if (looksLikeServerJson(text)) {
     return readServerJson(await readDocument(text, options), shown(text), options.package);
   }
-  if (options.package === undefined) return { source: parseSource(text) };
+  if (options.package === undefined) return looksLikeFile(text) ? localFile(text) : { source: parseSource(text) };
   throw new McpBuildError({
     code: 'option-conflict',
     message: '--package chooses among the packages of a server.json',
@@ -47,11 +54,62 @@ export async function wantedSource(text: string, options: WantedOptions): Promis
   });
 }
 
+/** The path of a local file, as far as a word of the command line is one: where the build from its lock finds it. */
+export function localPlaces(text: string): readonly string[] {
+  return looksLikeFile(text) ? [pathOf(text)] : [];
+}
+
+/** `file:x.tgz`, as npm has it, and `file:///x.tgz`. @throws McpBuildError `source-invalid` */
+function pathOf(text: string): string {
+  if (!text.startsWith('file:')) return resolve(text);
+  if (!text.startsWith('file://')) return resolve(text.slice('file:'.length));
+  try {
+    return fileURLToPath(text);
+  } catch (cause) {
+    throw new McpBuildError({
+      code: 'source-invalid',
+      message: `${text} is not the address of a file`,
+      input: text,
+      fix: 'Write file:PATH, or just the path.',
+      exit: 2,
+      cause,
+    });
+  }
+}
+
+async function localFile(text: string): Promise<Wanted> {
+  const path = pathOf(text);
+  if (path.endsWith('.whl')) return (await import('../../builders/pypi/index.ts')).localWheel(path);
+  if (/\.(?:tgz|tar\.gz)$/.test(path)) return (await import('../../builders/npm/index.ts')).localTarball(path);
+  throw new McpBuildError({
+    code: 'source-invalid',
+    message: `${text} is neither an npm tarball (.tgz) nor a wheel (.whl)`,
+    input: text,
+    fix: 'Make one with `npm pack`, or `python -m build --wheel` or `uv build --wheel`.',
+    exit: 2,
+  });
+}
+
+/** Keeps the bytes of a local file by their hash: a build on this machine needs the path no more. */
+export async function keepLocal(
+  { lock }: Pick<Locked, 'lock'>,
+  files: readonly string[],
+  { home, environment, workspace }: WantedOptions,
+): Promise<void> {
+  const own = Object.values(lock.platforms)
+    .flatMap(({ layers }) => layers.flatMap((layer) => layer.files))
+    .filter(({ index }) => index === LOCAL_INDEX);
+  if (own.length === 0) return;
+  const options = { cache: home.cache, environment, workspace, files };
+  await artifactCache(join(home.cache, 'artifacts'), (artifact) => fetchArtifact(artifact, options)).fill(own);
+}
+
 /**
  * Names the lock of a document: a file by what it says, an address whatever it says today, so that what was locked stays until it is
  * updated, and nobody is asked.
  */
 export async function documentKey(text: string, options: WantedOptions): Promise<Digest> {
+  if (looksLikeFile(text)) return sha256((await readLocalFile(pathOf(text), 'sha256')).integrity);
   return sha256(isAddress(text) ? text : await readDocument(text, options));
 }
 
