@@ -1,0 +1,185 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Lock } from '../../../../builders/index.ts';
+import { compareSides } from '../../../../cli/line/diff/compare.ts';
+import { isSame, markdownOf, textOf } from '../../../../cli/line/diff/index.ts';
+import { type PackageSide, type Side, sideOfImage, sideOfLock } from '../../../../cli/line/diff/side.ts';
+import { finding, packagesOf } from '../../../../vetting/index.ts';
+import { lock } from '../../../builders/sample-lock.ts';
+
+const size = (bytes: number) => `${bytes} B`;
+const one = (version: string, more: Partial<PackageSide> = {}): PackageSide => ({
+  ...{ versions: [version], licences: ['MIT'], base: false, security: false },
+  ...more,
+});
+const side = (packages: Record<string, PackageSide>, more: Partial<Side> = {}): Side => ({
+  ...{ name: 'memory', source: 'npm:memory', version: '1.0.0', permissions: undefined, offer: undefined },
+  packages: new Map(Object.entries(packages)),
+  sizes: new Map(),
+  ...more,
+});
+
+describe('two sides', () => {
+  const before = side(
+    { 'npm:a': one('1'), 'npm:b': one('1'), 'npm:gone': one('1'), 'deb:libssl': one('3.0', { base: true }) },
+    {
+      permissions: { network: 'none', volumes: [], environment: [] },
+      offer: new Map([
+        ['tool read', 'x'],
+        ['tool old', 'x'],
+      ]),
+      sizes: new Map([['linux/amd64', 10]]),
+    },
+  );
+  const after = side(
+    {
+      'npm:a': one('1'),
+      'npm:b': one('2', { licences: ['GPL-3.0'] }),
+      'npm:new': one('1'),
+      'deb:libssl': one('3.1', { base: true, security: true }),
+    },
+    {
+      version: '1.1.0',
+      permissions: { network: 'all', volumes: [], environment: [] },
+      offer: new Map([
+        ['tool read', 'y'],
+        ['tool write', 'x'],
+      ]),
+      sizes: new Map([
+        ['linux/amd64', 12],
+        ['linux/arm64', 9],
+      ]),
+    },
+  );
+
+  it('differ in packages, licences, permissions, tools and size', () => {
+    expect(compareSides(before, after)).toMatchObject({
+      version: { from: '1.0.0', to: '1.1.0' },
+      packages: {
+        added: [{ name: 'npm:new' }],
+        removed: [{ name: 'npm:gone' }],
+        changed: [
+          { name: 'deb:libssl', base: true, security: true },
+          { name: 'npm:b', from: ['1'], to: ['2'], licence: { from: ['MIT'], to: ['GPL-3.0'] } },
+        ],
+      },
+      permissions: { from: { network: 'none' }, to: { network: 'all' } },
+      offer: { added: ['tool write'], removed: ['tool old'], changed: ['tool read'] },
+      sizes: [{ platform: 'linux/amd64', from: 10, to: 12 }],
+    });
+  });
+
+  it('are the same when they are, and what is not known of one of them is no difference', () => {
+    const same = compareSides(before, side(Object.fromEntries(before.packages)));
+    expect(isSame(same)).toBe(true);
+    expect(textOf(same, size)).toBe('memory 1.0.0: the same');
+    expect(isSame(compareSides(before, after))).toBe(false);
+  });
+
+  it('show only findings that are new: the same one about another version is not', () => {
+    const findings = {
+      before: [finding('install-script', 'npm:@s/b@1', 'x')],
+      after: [
+        finding('install-script', 'npm:@s/b@2', 'x'),
+        finding('install-script', 'npm:new@1', 'x'),
+        finding('new-dependency', 'npm:new@1', 'x'),
+      ],
+    };
+    expect(compareSides(before, after, findings).findings.map(({ subject }) => subject)).toEqual(['npm:new@1']);
+  });
+
+  it('say so for a terminal and for a pull request', () => {
+    const difference = compareSides(before, after, {
+      before: [],
+      after: [finding('trust-downgrade', 'npm:b@2', 'Was attested before')],
+    });
+    const text = textOf(difference, size);
+    for (const part of [
+      'memory 1.0.0 → 1.1.0',
+      '+ npm:new 1',
+      '- npm:gone 1',
+      '(base; security update)',
+      'licence MIT → GPL-3.0',
+      '! high trust-downgrade',
+    ]) {
+      expect(text).toContain(part);
+    }
+    const body = markdownOf([difference], size);
+    for (const part of [
+      '### `memory` `1.0.0` → `1.1.0`',
+      '1 packages added, 1 removed, 1 changed; 1 of the base',
+      '- **high** `trust-downgrade`',
+      '**security update**',
+    ]) {
+      expect(body).toContain(part);
+    }
+  });
+
+  it('let nothing of a package act in a pull request', () => {
+    const hostile = fc.string({
+      unit: fc.constantFrom('`', '|', '\n', '<', '@', '[', ']', '(', ')', '#', '!', '\u202e', 'a'),
+      minLength: 1,
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(hostile, (text) => {
+        const difference = compareSides(
+          side({ [`npm:${text}`]: one(text, { licences: [text] }) }, { offer: new Map() }),
+          side(
+            { [`npm:${text}`]: one(`${text}2`, { licences: [`${text}3`] }) },
+            { offer: new Map([[`tool ${text}`, 'x']]), name: text, version: text },
+          ),
+          { before: [], after: [finding('deprecated', text, text, {})] },
+        );
+        const body = markdownOf([difference], size);
+        // Outside of code spans nothing of it is left.
+        const outside = body.replace(/(?<!`)(`+)(?!`)[\s\S]*?(?<!`)\1(?!`)/g, '');
+        expect(outside).not.toMatch(/[<@[\]()!\u202e]/);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('a side', () => {
+  it('of a lock has its packages, and its size once it is built', () => {
+    const made = sideOfLock({
+      lock,
+      packages: packagesOf(lock, {}, new Map()),
+      contents: new Map(),
+      permissions: undefined,
+      offer: undefined,
+    });
+    expect([...made.packages.keys()]).toEqual(['deb:libc6', 'npm:@example/memory']);
+    expect(made.packages.get('deb:libc6')).toMatchObject({ base: true, security: false });
+    expect(made.sizes.size).toBe(0);
+    const digest = `sha256:${'0'.repeat(64)}` as const;
+    const built: Lock = {
+      ...lock,
+      platforms: {
+        'linux/amd64': {
+          layers: lock.platforms['linux/amd64']!.layers.map((layer) => ({
+            ...layer,
+            output: { diffId: digest, digest, size: 5 },
+          })),
+        },
+      },
+    };
+    expect([
+      ...sideOfLock({ ...made, lock: built, packages: [], contents: new Map(), offer: undefined }).sizes,
+    ]).toEqual([['linux/amd64', 10]]);
+  });
+
+  it('of an image that says nothing of itself is none', async () => {
+    const { openLayout } = await import('../../../../registry/index.ts');
+    const { withTemporaryFolder } = await import('../../../../files/index.ts');
+    const { writeIndex } = await import('../../../registry/image.ts');
+    const { tmpdir } = await import('node:os');
+    await withTemporaryFolder(tmpdir(), async (folder) => {
+      const store = await openLayout(folder);
+      await expect(sideOfImage(store, await writeIndex(store), 'x')).rejects.toThrow(
+        expect.objectContaining({ code: 'attestation-missing' }),
+      );
+    });
+  });
+});
