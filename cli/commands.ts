@@ -45,6 +45,7 @@ export const COMMANDS = {
   doctor: { load: async () => (await import('./doctor.ts')).doctorCommand() },
   list: { load: async () => (await import('./list.ts')).listCommand() },
   prune: { load: async () => (await import('./prune.ts')).pruneCommand() },
+  'audit-log': { load: async () => (await import('./audit-log.ts')).auditLogCommand() },
   backup: { load: async () => (await import('./backup.ts')).backupCommand() },
   restore: { load: async () => (await import('./restore.ts')).restoreCommand() },
   serve: { load: async () => (await import('./serve.ts')).serveCommand() },

@@ -2,9 +2,21 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { McpBuildError } from '../errors/index.ts';
-import { type GatewayConfig, loadConfig, openGateway, parseConfig } from '../gateway/index.ts';
+import {
+  type AuditLog,
+  activity,
+  type Gateway,
+  type GatewayConfig,
+  loadConfig,
+  metrics,
+  openAuditLog,
+  openGateway,
+  pages,
+  parseConfig,
+  recorder,
+} from '../gateway/index.ts';
 import { homeOf } from './line/home.ts';
-import { identities, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
+import { auditFolder, identities, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
@@ -15,6 +27,9 @@ interface Options {
   readonly locked?: boolean;
   readonly check?: boolean;
   readonly allowAnonymous?: boolean;
+  /** A folder; false for none. */
+  readonly auditLog: string | boolean;
+  readonly auditKeep?: number;
   readonly json?: boolean;
 }
 
@@ -28,6 +43,9 @@ export function serveCommand(): Command {
     .option('--locked', 'lock nothing new: what has no lock yet is refused')
     .option('--check', 'only check the configuration, and say what would be served')
     .option('--allow-anonymous', 'let in, without a token, whoever reaches the address')
+    .option('--audit-log <folder>', 'where it is recorded who calls what; in the state folder without it')
+    .option('--no-audit-log', 'record nothing')
+    .addOption(new Option('--audit-keep <count>', 'keep so many files of 64 MB of the audit log').argParser(Number))
     .addOption(new Option('--port <number>', 'in place of the port in the configuration').argParser(Number))
     .addOption(jsonOption())
     .addHelpText(
@@ -58,6 +76,11 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   let tokens = await identities(home);
+  const log = await auditLog(options, auditFolder(home));
+  const counted = metrics();
+  const seen = activity();
+  const observer = recorder({ metrics: counted, log, also: seen });
+  const running: { gateway?: Gateway } = {};
   const gateway = await openGateway({
     config,
     prepare: (server) =>
@@ -67,12 +90,24 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
         locked: options.locked === true,
         progress: out.progress,
         say: out.note,
+        incident: observer.incident,
       }),
+    observer,
+    pages: pages({
+      metrics: counted,
+      activity: seen,
+      log,
+      tokens: () => tokens,
+      servers: () => running.gateway?.servers() ?? [],
+      control: async (name, action) => (await running.gateway?.control(name, action)) === true,
+      say: out.note,
+    }),
     tokens: () => tokens,
     ...(config.tls ? { tls: await tlsMaterial(config.tls) } : {}),
     anonymous: options.allowAnonymous === true,
     say: out.note,
   });
+  running.gateway = gateway;
   const end = ending();
   const reload = async () => {
     try {
@@ -111,9 +146,17 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     process.off('SIGHUP', again);
     unwatch();
     await gateway.close();
+    await log?.close();
   }
   // A resolver's or a build's leftovers must not hold up the end.
   process.exit(0);
+}
+
+/** @throws McpBuildError `audit-log-busy`, `audit-log-broken`, `audit-log-unwritable` */
+async function auditLog({ auditLog: given, auditKeep }: Options, standard: string): Promise<AuditLog | undefined> {
+  if (given === false) return undefined;
+  const folder = typeof given === 'string' ? resolve(given) : standard;
+  return openAuditLog({ folder, ...(auditKeep === undefined ? {} : { keepSegments: auditKeep }) });
 }
 
 function ending(): Promise<void> {

@@ -26,6 +26,8 @@ export interface BackendOptions {
   /** Told what happened, in words for a log. */
   readonly say: (line: string) => void;
   readonly onUp?: (peer: Peer) => void;
+  /** It ended without being asked to, or couldn't be started. */
+  readonly onDown?: (why: string) => void;
 }
 
 export interface BackendLimits {
@@ -44,7 +46,7 @@ const BREAKER = 3;
 /** How long a caller waits for a server that is being restarted, in milliseconds. */
 const PATIENCE = 10_000;
 
-export type BackendState = 'up' | 'starting' | 'stopped' | 'failing' | 'closed';
+export type BackendState = 'up' | 'starting' | 'stopped' | 'failing' | 'held' | 'closed';
 
 /** A request on its way. */
 export interface Handle {
@@ -62,6 +64,9 @@ export interface Backend {
   use(): Promise<Peer>;
   /** Passes a request on, now, or when there is room, or when the server is up. */
   call(write: Write, caller: Caller): Handle;
+  /** Ends it and refuses to start it again until told to. */
+  hold(): Promise<void>;
+  release(): void;
   close(): Promise<void>;
 }
 
@@ -73,6 +78,7 @@ export function backend(options: BackendOptions): Backend {
   let retryAt = 0;
   let closed = false;
   let first = options.first;
+  let held = false;
   const queue: Waiting[] = [];
 
   const keeper = keep<Peer>({
@@ -107,10 +113,11 @@ export function backend(options: BackendOptions): Backend {
   }
 
   function failed(why: string): void {
-    if (closed) return;
+    if (closed || held) return;
     failures += 1;
     trouble = why;
     say(`${name}: ${why}`);
+    options.onDown?.(why);
     // On its own, so that it is back before somebody asks.
     if (options.warm) setImmediate(() => void use().catch(() => undefined));
   }
@@ -132,6 +139,7 @@ export function backend(options: BackendOptions): Backend {
   }
 
   async function use(): Promise<Peer> {
+    if (held) throw new RpcError({ code: CODE.unavailable, message: `The server ${name} was stopped by its operator` });
     if (keeper.state() === 'waiting' && failures >= BREAKER) throw new RpcError(down());
     // A start may take its time; a restart that waits for its turn may not.
     const patience = failures === 0 ? limits.start : PATIENCE;
@@ -175,6 +183,7 @@ export function backend(options: BackendOptions): Backend {
   return {
     state() {
       if (closed) return 'closed';
+      if (held) return 'held';
       if (peer) return 'up';
       if (failures > 0) return 'failing';
       return keeper.state() === 'starting' ? 'starting' : 'stopped';
@@ -214,6 +223,18 @@ export function backend(options: BackendOptions): Backend {
           if (!leave() && waiting.id !== undefined) waiting.peer?.cancel(waiting.id, reason);
         },
       };
+    },
+    async hold() {
+      held = true;
+      await peer?.close();
+      peer = undefined;
+    },
+    release() {
+      if (!held) return;
+      held = false;
+      failures = 0;
+      trouble = undefined;
+      if (options.warm) void use().catch(() => undefined);
     },
     async close() {
       closed = true;

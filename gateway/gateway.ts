@@ -2,7 +2,7 @@ import { BACKEND_LIMITS } from './backend.ts';
 import { isLocal } from './config/address.ts';
 import type { GatewayConfig, ServerConfig } from './config/parse.ts';
 import { type Door, door } from './http/door.ts';
-import { front, type Health } from './http/front.ts';
+import { front, type Health, type Pages } from './http/front.ts';
 import { type Guard, guard } from './http/guard.ts';
 import { type Listening, listenOn, type TlsMaterial } from './http/serve.ts';
 import type { Identity } from './identity.ts';
@@ -10,6 +10,7 @@ import type { Refusal } from './rules.ts';
 import { SESSION_LIMITS, type Service, service } from './service.ts';
 import { hashToken } from './tokens.ts';
 import type { OpenChannel } from './upstream/channel.ts';
+import type { Observer } from './watching/observer.ts';
 
 export interface GatewayOptions {
   readonly config: GatewayConfig;
@@ -21,12 +22,18 @@ export interface GatewayOptions {
   /** Lets everybody in who reaches it, on addresses that others reach, too. */
   readonly anonymous: boolean;
   readonly say: (line: string) => void;
+  /** Sees every call and what else happens. */
+  readonly observer?: Observer;
+  /** Answers what isn't about one server: see `Pages`. */
+  readonly pages?: Pages;
 }
 
 export interface Prepared {
   readonly open: OpenChannel;
   /** Judges each tool as it is listed now, against what was signed. */
   readonly judge?: Refusal;
+  /** Of the image that answers, where it is one. */
+  readonly digest?: string;
 }
 
 export interface Gateway {
@@ -34,9 +41,23 @@ export interface Gateway {
   /** Starts what is new or changed and ends what is gone; everything else goes on. @throws what `prepare` throws for a server that is required */
   reload(config: GatewayConfig, tls?: TlsMaterial): Promise<void>;
   health(): Health;
+  /** Each server as it stands. */
+  servers(): readonly ServerState[];
+  /** Ends a server until `start`, or starts it anew. @returns whether there is one of that name */
+  control(name: string, action: 'stop' | 'start' | 'restart'): Promise<boolean>;
   /** Settles when every server has been prepared, or has failed to be. */
   readonly settled: Promise<void>;
   close(): Promise<void>;
+}
+
+export interface ServerState {
+  readonly name: string;
+  readonly state: string;
+  readonly trouble: string | undefined;
+  readonly digest: string | undefined;
+  readonly sessions: number;
+  /** Servers that run for one client each. */
+  readonly containers: number;
 }
 
 interface Entry {
@@ -46,6 +67,7 @@ interface Entry {
   readonly tokens: ReadonlySet<string>;
   service: Service | undefined;
   trouble: string | undefined;
+  digest: string | undefined;
 }
 
 const CLOSE_GRACE = 2_000;
@@ -75,6 +97,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     try {
       const prepared = await options.prepare(of);
       if (entries.get(of.name) !== entry) return;
+      entry.digest = prepared.digest;
       entry.service = service({
         name: of.name,
         ...prepared,
@@ -96,6 +119,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         timing: { idle: of.idle, ...defined({ pingEvery: of.ping, backOff: of.reconnect }) },
         timeout: of.timeout,
         say,
+        ...(options.observer ? { observer: options.observer } : {}),
       });
     } catch (error) {
       entry.trouble = error instanceof Error ? error.message : String(error);
@@ -113,7 +137,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       const entry =
         before?.text === text && before.trouble === undefined
           ? before
-          : { text, config: of, tokens: new Set(of.tokens.map(hashToken)), service: undefined, trouble: undefined };
+          : {
+              text,
+              config: of,
+              tokens: new Set(of.tokens.map(hashToken)),
+              service: undefined,
+              trouble: undefined,
+              digest: undefined,
+            };
       if (entry !== before) fresh.push(entry);
       after.set(of.name, entry);
     }
@@ -146,6 +177,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     door: () => doorway,
     service: (name) => entries.get(name)?.service,
     health,
+    ...(options.pages ? { pages: options.pages } : {}),
+    ...(options.observer ? { observer: options.observer } : {}),
     base: () => (config.baseURL?.pathname ?? '').replace(/\/+$/, ''),
     maxBody: () => config.maxBody,
   });
@@ -164,6 +197,21 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     url: listening.url,
     settled,
     health,
+    servers() {
+      const states = health().servers;
+      return [...entries.values()].map(({ config: { name }, service: running, digest }) => {
+        const { sessions = 0, own: containers = 0 } = running?.count() ?? {};
+        const { state = 'starting', trouble } = states[name] ?? {};
+        return { name, state, trouble, digest, sessions, containers };
+      });
+    },
+    async control(name, action) {
+      const common = entries.get(name)?.service?.common;
+      if (!common) return false;
+      if (action !== 'start') await common.hold();
+      if (action !== 'stop') common.release();
+      return true;
+    },
     async reload(next, tls) {
       if (tls) listening.renew(tls);
       if (JSON.stringify(next.address) !== JSON.stringify(config.address)) {

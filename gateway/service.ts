@@ -1,14 +1,16 @@
 import type { Timing } from '../runner/index.ts';
-import { type Backend, type BackendLimits, type BackendState, backend } from './backend.ts';
+import { type Backend, type BackendLimits, type BackendState, backend, type Handle } from './backend.ts';
 import type { Identity } from './identity.ts';
 import { mayCall } from './identity.ts';
-import { envelope, type Greeting, type Hello, type Peer, type PeerEvents } from './peer.ts';
+import { type Caller, envelope, type Greeting, type Hello, type Peer, type PeerEvents, type Write } from './peer.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
 import { isObject, type Params, type Request } from './rpc/message.ts';
 import { type Gate, gate, type Refusal, type Rules } from './rules.ts';
 import { type Session, session } from './session.ts';
 import { type Subscriptions, subscriptions } from './subscriptions.ts';
 import type { OpenChannel } from './upstream/channel.ts';
+import type { Call, Observer } from './watching/observer.ts';
+import { watchedCall } from './watching/watched.ts';
 
 export interface ServiceOptions {
   readonly name: string;
@@ -27,6 +29,10 @@ export interface ServiceOptions {
   /** For a request, in milliseconds; 0 for no limit. */
   readonly timeout: number;
   readonly say: (line: string) => void;
+  /** Sees every call, and may hold it up. */
+  readonly observer?: Observer;
+  /** Of the image that answers, where it is one. */
+  readonly digest?: string;
 }
 
 export interface SessionLimits {
@@ -59,6 +65,8 @@ export interface Service {
   refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined;
   /** The answer to what the gateway answers in the server's place, refusals among it. */
   instead(session: Session, request: Request): string | undefined;
+  /** Passes a request on to a server of this service, in front of whoever watches. */
+  call(identity: Identity, behind: Backend, request: Request, write: Write, caller: Caller): Handle;
   state(): BackendState;
   trouble(): string | undefined;
   count(): { readonly sessions: number; readonly own: number };
@@ -66,7 +74,7 @@ export interface Service {
 }
 
 export function service(options: ServiceOptions): Service {
-  const { name, limits, say } = options;
+  const { name, limits, say, observer } = options;
   const rules = gate(options.rules, options.judge);
   const sessions = new Map<string, Session>();
   let last: Hello | undefined;
@@ -95,6 +103,7 @@ export function service(options: ServiceOptions): Service {
       },
     },
     onUp(peer) {
+      observer?.incident({ kind: 'started', server: name, digest: options.digest });
       last = peer.hello;
       watching.again();
       if (!rules.open) void learn(peer);
@@ -111,7 +120,8 @@ export function service(options: ServiceOptions): Service {
     readonly onUp?: (peer: Peer) => void;
   }): Backend {
     const timing = options.timing ? { timing: options.timing } : {};
-    return backend({ ...given, ...timing, open: options.open, limits, say });
+    const onDown = (why: string) => observer?.incident({ kind: 'down', server: name, why });
+    return backend({ ...given, ...timing, open: options.open, limits, say, onDown });
   }
 
   async function learn(peer: Peer | undefined): Promise<void> {
@@ -181,10 +191,26 @@ export function service(options: ServiceOptions): Service {
   function refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined {
     if (method !== 'tools/call' || (rules.open && identity.tools === undefined)) return undefined;
     const tool = typeof params?.name === 'string' ? params.name : '';
-    if (!mayCall(identity, name, tool)) {
-      return { code: CODE.params, message: `Unknown tool: ${tool} (your token doesn't let you call it)` };
+    const refused = mayCall(identity, name, tool)
+      ? rules.refuses(tool)
+      : { code: CODE.params, message: `Unknown tool: ${tool} (your token doesn't let you call it)` };
+    if (refused && observer) {
+      const { code } = refused;
+      observer.incident({ kind: 'call-refused', server: name, client: identity, method, target: tool, code });
     }
-    return rules.refuses(tool);
+    return refused;
+  }
+
+  function told(identity: Identity, { method, params, text }: Request): Call {
+    const target = params?.name ?? params?.uri;
+    return {
+      client: identity,
+      server: name,
+      digest: options.digest,
+      method,
+      target: typeof target === 'string' ? target : undefined,
+      size: text.length,
+    };
   }
 
   /** What would change the server for all who share it. */
@@ -248,6 +274,11 @@ export function service(options: ServiceOptions): Service {
       sessions.delete(id);
       sessions.set(id, found);
       return found;
+    },
+    call(identity, behind, request, write, caller) {
+      return observer
+        ? watchedCall(observer, told(identity, request), behind, write, caller)
+        : behind.call(write, caller);
     },
     refuses,
     instead(asking, request) {

@@ -6,6 +6,7 @@ import {
   type Behind,
   containerChannel,
   type Identity,
+  type Incident,
   identityOf,
   type Prepared,
   readTokens,
@@ -26,20 +27,21 @@ export interface PrepareOptions {
   readonly locked: boolean;
   readonly progress: (line: string) => void;
   readonly say: (line: string) => void;
+  readonly incident: (incident: Incident) => void;
 }
 
 /** Gets an entry of the configuration ready to be started again and again: verified now, and by this digest from then on. */
 export async function prepareServer(server: ServerConfig, options: PrepareOptions): Promise<Prepared> {
   const { behind, name } = server;
   if (behind.kind === 'remote') return { open: remoteChannel(behind) };
-  return { open: await contained(name, behind, options) };
+  return contained(name, behind, options);
 }
 
 async function contained(
   name: string,
   { target, environment: values, secrets, permissions, limits }: Extract<Behind, { kind: 'contained' }>,
-  { home, environment, locked, progress, say }: PrepareOptions,
-) {
+  { home, environment, locked, progress, say, incident }: PrepareOptions,
+): Promise<Prepared> {
   const note = (line: string) => say(`${name}: ${line}`);
   if (target.kind === 'package') await checkTarget(target, home, locked);
   const wanted = target.kind === 'package' ? target.source : target.image;
@@ -69,10 +71,12 @@ async function contained(
     allowed: boolean;
     reason: string;
   }) => {
-    if (!allowed)
-      note(`refused ${host}:${port} (${reason}); "permissions": {"network": ["${host}:${port}"]} would allow it`);
+    if (allowed) return;
+    incident({ kind: 'egress-refused', server: name, host, port });
+    note(`refused ${host}:${port} (${reason}); "permissions": {"network": ["${host}:${port}"]} would allow it`);
   };
-  return containerChannel({ session: { ...session, onDecision }, logs: logFolder(home) });
+  const open = containerChannel({ session: { ...session, onDecision }, logs: logFolder(home) });
+  return { open, digest: verified.image.digest };
 }
 
 /** @throws McpBuildError `not-locked`, `command-refused` */
@@ -103,6 +107,11 @@ async function checkTarget(
     fix: 'Lock it anew for the other command.',
     exit: 2,
   });
+}
+
+/** Who called what, unless `serve` is told another place. */
+export function auditFolder(home: Home): string {
+  return join(home.root, 'audit');
 }
 
 export function tokensFile(home: Home): string {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Caller } from '../peer.ts';
+import type { Caller, Write } from '../peer.ts';
 import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
 import type { Request } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
@@ -92,8 +92,10 @@ export function callForSession(service: Service, session: Session, request: Requ
       );
     },
   };
-  const ask = (given: Request) =>
-    session.backend.call((own, generation) => fromLegacy(given, own, generation, session.greeting), caller);
+  const ask = (given: Request) => {
+    const write: Write = (own, generation) => fromLegacy(given, own, generation, session.greeting);
+    return service.call(session.identity, session.backend, given, write, caller);
+  };
   let rounds = 0;
   const again = (wanted: InputRequired) => {
     rounds += 1;

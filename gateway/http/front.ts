@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { faultOf } from '../rpc/fault.ts';
 import { type Message, readMessage } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
+import type { Observer } from '../watching/observer.ts';
 import { readBody } from './body.ts';
 import { type Door, isRefused } from './door.ts';
 import { listeners } from './events.ts';
@@ -21,7 +22,12 @@ export interface FrontOptions {
   readonly base: () => string;
   /** In bytes. */
   readonly maxBody: () => number;
+  readonly pages?: Pages;
+  readonly observer?: Observer;
 }
+
+/** Answers paths of the gateway's own, which begin with `/_`. @returns false for those it doesn't know */
+export type Pages = (path: string, request: IncomingMessage, response: ServerResponse, door: Door) => boolean;
 
 export interface Health {
   /** Whether each server that should run does. */
@@ -40,6 +46,7 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
     if (refused !== undefined) return drop(request, response, 403, refused);
     const [path = '/', query = ''] = splitUrl(request.url ?? '/');
     if (path === '/_healthz' || path === '/_readyz') return health(options.health(), path, response);
+    if (path.startsWith('/_') && options.pages?.(path, request, response, options.door())) return;
     const route = routeOf(path, options.base());
     const service = route && options.service(route.server);
     if (!route || !service) return drop(request, response, 404, 'There is no such server here');
@@ -47,6 +54,7 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
     if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(response);
     const identity = options.door().enter(request, service.name);
     if (isRefused(identity)) {
+      options.observer?.incident({ kind: 'entry-refused', server: service.name, status: identity.status });
       const headers = {
         ...(identity.status === 401 ? { 'www-authenticate': 'Bearer realm="mcp-build"' } : {}),
         ...(identity.retryAfter === undefined ? {} : { 'retry-after': String(identity.retryAfter) }),

@@ -1,4 +1,4 @@
-import { META, MODERN } from '../peer.ts';
+import { META, MODERN, type Write } from '../peer.ts';
 import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
 import { isObject, type Message, type Request } from '../rpc/message.ts';
 import { fromModern, modernCapabilities, toModern } from '../translate.ts';
@@ -53,7 +53,7 @@ async function discover({ response, service }: Exchange, { id }: Request): Promi
   }
 }
 
-function call({ request: { headers }, response, service }: Exchange, request: Request): void {
+function call({ request: { headers }, response, service, identity }: Exchange, request: Request): void {
   const { id, method } = request;
   const accept = headers.accept ?? '*/*';
   const events = accept.includes('text/event-stream');
@@ -86,7 +86,8 @@ function call({ request: { headers }, response, service }: Exchange, request: Re
     },
   };
   watch(pending);
-  const handle = service.common.call((own, generation) => fromModern(request, own, generation), {
+  const write: Write = (own, generation) => fromModern(request, own, generation);
+  const handle = service.call(identity, service.common, request, write, {
     answer(answer) {
       const body = shown(answer, id, method, service);
       if (answer.failed) return end(body, statusOfFailure(body));

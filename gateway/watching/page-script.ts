@@ -1,0 +1,187 @@
+/**
+ * The page's script. Whatever comes from servers and clients becomes text nodes, never markup; the policy forbids the other way, too. A reading
+ * replaces what it shows in place, so that focus and open details stay.
+ */
+export const SCRIPT = `
+'use strict';
+const byId = (id) => document.getElementById(id);
+const make = (name, properties, ...children) => {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+};
+const SVG = 'http://www.w3.org/2000/svg';
+const STATES = { up: 'running', starting: 'starting', stopped: 'asleep', failing: 'failing', held: 'stopped', closed: 'closed' };
+const milliseconds = (value) => value >= 1000 ? (value / 1000).toFixed(1) + ' s' : Math.round(value) + ' ms';
+let token = sessionStorage.getItem('token') || '';
+let timer;
+const cards = new Map();
+
+async function ask(path, body) {
+  const headers = token ? { authorization: 'Bearer ' + token } : {};
+  if (body) headers['content-type'] = 'application/json';
+  return fetch(path, { headers, cache: 'no-store', credentials: 'omit', redirect: 'error', method: body ? 'POST' : 'GET', body: body && JSON.stringify(body) });
+}
+
+async function read() {
+  clearTimeout(timer);
+  let again = 2000;
+  try {
+    const response = await ask('_status.json');
+    if (response.status === 401) return enter();
+    if (!response.ok) throw new Error('The gateway answers ' + response.status);
+    show(await response.json());
+  } catch (error) {
+    say('The gateway can’t be reached: ' + error.message, true);
+    again = 5000;
+  }
+  timer = setTimeout(read, document.hidden ? 15000 : again);
+}
+
+function enter() {
+  byId('entry').hidden = false;
+  byId('forget').hidden = true;
+  byId('servers').replaceChildren();
+  cards.clear();
+  byId('incidents-section').hidden = byId('audit-section').hidden = true;
+  say(token ? 'This token may not see the status' : 'A token is needed', Boolean(token));
+  byId('token').focus();
+}
+
+function say(text, bad) {
+  const summary = byId('summary');
+  // Read aloud only when it changes.
+  if (summary.textContent !== text) summary.textContent = text;
+  summary.classList.toggle('bad', Boolean(bad));
+}
+
+function show({ servers, incidents, audit }) {
+  byId('entry').hidden = true;
+  byId('forget').hidden = !token;
+  const failing = servers.filter(({ state }) => state === 'failing').length;
+  const running = servers.filter(({ state }) => state === 'up').length;
+  say(servers.length === 0 ? 'No servers are configured' : running + ' of ' + servers.length + ' servers running' + (failing ? ', ' + failing + ' failing' : ''), failing > 0);
+  const names = new Set(servers.map(({ name }) => name));
+  for (const [name, one] of cards) if (!names.has(name)) { one.root.remove(); cards.delete(name); }
+  for (const server of servers) {
+    let one = cards.get(server.name);
+    if (!one) {
+      one = card(server.name);
+      cards.set(server.name, one);
+      byId('servers').append(one.root);
+    }
+    one.update(server);
+  }
+  byId('incidents-section').hidden = incidents.length === 0;
+  byId('incidents').replaceChildren(...incidents.map(({ at, incident }) => make('li', {},
+    make('time', { dateTime: at, title: at }, new Date(at).toLocaleTimeString()), told(incident))));
+  byId('audit-section').hidden = false;
+  byId('audit').textContent = audit
+    ? audit.trouble || 'Record ' + audit.n + ', ' + audit.hash
+    : 'No audit log is written.';
+  byId('audit').classList.toggle('trouble', Boolean(audit && audit.trouble));
+}
+
+function told(incident) {
+  const { kind, server } = incident;
+  const what = {
+    started: 'started',
+    down: 'went down: ' + incident.why,
+    drift: 'offers something else than was signed: ' + incident.what,
+    'egress-refused': 'was refused a connection to ' + incident.host + ':' + incident.port,
+    'entry-refused': 'somebody was not let in (' + incident.status + ')',
+    'call-refused': (incident.client && incident.client.name) + ' was refused ' + incident.method + ' ' + (incident.target || ''),
+    unusual: incident.what,
+  }[kind] || kind;
+  return server + ': ' + what;
+}
+
+function card(name) {
+  const state = make('span', { className: 'state' });
+  const digest = make('p', { className: 'digest' });
+  const trouble = make('p', { className: 'trouble', hidden: true });
+  const figures = make('dl', {});
+  const chart = document.createElementNS(SVG, 'svg');
+  chart.setAttribute('viewBox', '0 0 60 20');
+  chart.setAttribute('preserveAspectRatio', 'none');
+  chart.setAttribute('role', 'img');
+  const rows = make('tbody', {});
+  const tools = make('details', { hidden: true }, make('summary', {}),
+    make('table', {}, make('thead', {}, make('tr', {}, ...['Tool', 'Calls', 'Failed', 'Mean'].map((text) => make('th', { scope: 'col' }, text)))), rows));
+  const refused = make('details', { hidden: true }, make('summary', {}), make('ul', {}));
+  const stop = make('button', { type: 'button' });
+  const restart = make('button', { type: 'button' }, 'Restart');
+  const root = make('article', {}, make('h3', {}, make('span', {}, name), state), digest, trouble, figures, chart, tools, refused, make('div', { className: 'controls' }, stop, restart));
+  let action = 'stop';
+  const order = async (what) => {
+    if (what !== 'start' && !confirm((what === 'stop' ? 'Stop ' : 'Restart ') + name + '? Its clients’ calls will fail.')) return;
+    stop.disabled = restart.disabled = true;
+    try {
+      const response = await ask('_control', { server: name, action: what });
+      if (!response.ok) say(name + ': ' + what + ' was refused (' + response.status + ')', true);
+    } finally {
+      stop.disabled = restart.disabled = false;
+      read();
+    }
+  };
+  stop.onclick = () => order(action);
+  restart.onclick = () => order('restart');
+  stop.setAttribute('aria-label', 'Stop ' + name);
+  restart.setAttribute('aria-label', 'Restart ' + name);
+  return { root, update(server) {
+    state.textContent = STATES[server.state] || server.state;
+    state.className = 'state ' + server.state;
+    digest.textContent = server.digest ? 'verified ' + server.digest.slice(0, 19) + '…' : 'remote: not built here';
+    digest.title = server.digest || '';
+    trouble.hidden = !server.trouble;
+    trouble.textContent = server.trouble || '';
+    const hour = server.minutes.reduce((sum, { calls }) => sum + calls, 0);
+    const busy = server.minutes.filter(({ calls }) => calls > 0);
+    const mean = hour ? busy.reduce((sum, minute) => sum + minute.mean * minute.calls, 0) / hour : 0;
+    const facts = [['Clients', server.sessions], ['Calls', server.calls], ['Failed', server.failed], ['Last hour', hour],
+      ['Mean', hour ? milliseconds(mean) : '–'], ['Longest', hour ? milliseconds(Math.max(...busy.map(({ slowest }) => slowest))) : '–']];
+    figures.replaceChildren(...facts.map(([label, value]) => make('div', {}, make('dt', {}, label), make('dd', {}, String(value)))));
+    draw(chart, server.minutes, hour);
+    tools.hidden = server.tools.length === 0;
+    tools.firstChild.textContent = server.tools.length + (server.tools.length === 1 ? ' tool called' : ' tools called');
+    rows.replaceChildren(...server.tools.map((tool) => make('tr', {}, make('th', { scope: 'row' }, tool.name), ...[tool.calls, tool.failed, milliseconds(tool.mean)].map((value) => make('td', {}, String(value))))));
+    refused.hidden = server.egressRefused.length === 0;
+    refused.firstChild.textContent = 'Refused connections (' + server.egressRefused.reduce((sum, { count }) => sum + count, 0) + ')';
+    refused.lastChild.replaceChildren(...server.egressRefused.map(({ destination, count }) => make('li', {}, destination + ' × ' + count)));
+    action = server.state === 'held' ? 'start' : 'stop';
+    stop.textContent = action === 'start' ? 'Start' : 'Stop';
+    stop.setAttribute('aria-label', stop.textContent + ' ' + name);
+  } };
+}
+
+function draw(chart, minutes, hour) {
+  chart.setAttribute('aria-label', hour + ' calls in the last hour');
+  const most = Math.max(1, ...minutes.map(({ calls }) => calls));
+  const bar = (at, from, height, name) => {
+    const rect = document.createElementNS(SVG, 'rect');
+    for (const [key, value] of Object.entries({ x: at + 0.1, width: 0.8, y: from, height, class: name })) rect.setAttribute(key, value);
+    return rect;
+  };
+  chart.replaceChildren(...minutes.flatMap(({ calls, failed }, at) => {
+    if (calls === 0) return [];
+    const height = calls / most * 20;
+    const wrong = failed / most * 20;
+    return [bar(at, 20 - height, height - wrong, 'calls'), ...(failed ? [bar(at, 20 - wrong, wrong, 'wrong')] : [])];
+  }));
+}
+
+byId('entry').onsubmit = (event) => {
+  event.preventDefault();
+  token = byId('token').value.trim();
+  byId('token').value = '';
+  sessionStorage.setItem('token', token);
+  read();
+};
+byId('forget').onclick = () => {
+  token = '';
+  sessionStorage.removeItem('token');
+  read();
+};
+document.onvisibilitychange = () => { if (!document.hidden) read(); };
+read();
+`;

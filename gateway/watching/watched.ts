@@ -1,0 +1,52 @@
+import type { Backend, Handle } from '../backend.ts';
+import type { Caller, Write } from '../peer.ts';
+import type { RpcFault } from '../rpc/fault.ts';
+import type { Call, Observer, Outcome } from './observer.ts';
+
+/** Passes a call on to a server when the observer lets it, and the answer back when the observer has it. */
+export function watchedCall(observer: Observer, call: Call, behind: Backend, write: Write, caller: Caller): Handle {
+  const since = performance.now();
+  let handle: Handle | undefined;
+  let begun = 0;
+  let over = false;
+  let cancelled = false;
+
+  function end(outcome: Omit<Outcome, 'duration'>, tell: () => void, instead: (fault: RpcFault) => void): void {
+    if (over) return;
+    over = true;
+    observer.end(call, begun, { ...outcome, duration: performance.now() - since }, (fault) =>
+      fault ? instead(fault) : tell(),
+    );
+  }
+  const nobody = () => undefined;
+
+  begun = observer.begin(call, (fault) => {
+    if (fault) {
+      over = true;
+      if (!cancelled) caller.fail(fault);
+      return;
+    }
+    if (cancelled) return end({ kind: 'cancelled', size: 0 }, nobody, nobody);
+    handle = behind.call(write, {
+      answer: (answer) =>
+        end(
+          { kind: answer.failed ? 'failed' : 'answered', size: answer.line.length },
+          () => caller.answer(answer),
+          caller.fail,
+        ),
+      fail: (why) => end({ kind: 'failed', code: why.code, size: 0 }, () => caller.fail(why), caller.fail),
+      ...(caller.progress ? { progress: caller.progress } : {}),
+    });
+  });
+
+  return {
+    cancel(reason) {
+      if (cancelled || over) return;
+      cancelled = true;
+      // Not passed on yet: then it never is.
+      if (!handle) return;
+      handle.cancel(reason);
+      end({ kind: 'cancelled', size: 0 }, nobody, nobody);
+    },
+  };
+}
