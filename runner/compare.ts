@@ -61,6 +61,8 @@ export interface DaemonFacts {
   /** `seccomp`, `apparmor`, `rootless`, …: the names of its security options. */
   readonly security: readonly string[];
   readonly cpus: number;
+  /** What it says it can't limit. What it doesn't speak of is seen on the container. */
+  readonly lacking?: readonly ('memory' | 'processes' | 'processor time')[];
 }
 
 /** What a daemon says of itself beyond that, for a person. */

@@ -177,6 +177,11 @@ async function describe(api: Engine): Promise<Daemon> {
     pidsLimit: info.PidsLimit ?? false,
     cpuLimit: info.CpuCfsQuota ?? false,
     init: info.InitBinary ?? '',
+    lacking: [
+      ...(info.MemoryLimit === false ? (['memory'] as const) : []),
+      ...(info.PidsLimit === false ? (['processes'] as const) : []),
+      ...(info.CpuCfsQuota === false ? (['processor time'] as const) : []),
+    ],
   };
 }
 

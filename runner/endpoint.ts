@@ -44,7 +44,13 @@ export async function findEndpoint(environment: Environment): Promise<Endpoint> 
   if (host) return parseEndpoint(host, environment);
   const folder = environment.DOCKER_CONFIG || join(homeOf(environment), '.docker');
   const context = environment.DOCKER_CONTEXT || (await currentContext(folder));
-  if (context && context !== 'default') return parseEndpoint(await contextHost(folder, context), environment);
+  if (context && context !== 'default') {
+    const host = await contextHost(folder, context);
+    const certificates = join(folder, 'contexts', 'tls', idOf(context), 'docker');
+    // A context brings its own certificates, and means them.
+    const own = existsSync(certificates) ? { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: certificates } : {};
+    return parseEndpoint(host, { ...environment, ...own });
+  }
   return { kind: 'unix', path: usualSocket(environment) };
 }
 
@@ -86,9 +92,8 @@ async function currentContext(folder: string): Promise<string | undefined> {
 }
 
 async function contextHost(folder: string, context: string): Promise<string> {
-  const id = createHash('sha256').update(context).digest('hex');
   try {
-    const text = await readFile(join(folder, 'contexts', 'meta', id, 'meta.json'), 'utf8');
+    const text = await readFile(join(folder, 'contexts', 'meta', idOf(context), 'meta.json'), 'utf8');
     return metaSchema.parse(JSON.parse(text)).Endpoints.docker.Host;
   } catch (cause) {
     throw new McpBuildError({
@@ -99,6 +104,11 @@ async function contextHost(folder: string, context: string): Promise<string> {
       cause,
     });
   }
+}
+
+/** The folder of a context, as Docker's command names it. */
+function idOf(context: string): string {
+  return createHash('sha256').update(context).digest('hex');
 }
 
 function usualSocket(environment: Environment): string {

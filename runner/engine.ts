@@ -14,6 +14,8 @@ const ANSWER_LIMIT = 8 * 1024 * 1024;
 const ANSWER_TIMEOUT = 60_000;
 /** The newest API whose meaning is known here; a daemon that is older is asked in its own version. */
 const NEWEST_API: readonly [number, number] = [1, 47];
+/** Docker 20.10: what is older drops parts of what it is asked for without a word. */
+const OLDEST_API: readonly [number, number] = [1, 41];
 
 export interface Answer {
   readonly status: number;
@@ -132,6 +134,7 @@ async function negotiate(endpoint: Endpoint, agent: http.Agent): Promise<string>
   const offered = /^(\d+)\.(\d+)$/.exec(String(answer.headers['api-version'] ?? ''));
   if (!offered) throw protocol(endpoint, 'does not say which version of its API it speaks');
   const [major, minor] = [Number(offered[1]), Number(offered[2])];
+  if (major < OLDEST_API[0] || (major === OLDEST_API[0] && minor < OLDEST_API[1])) throw tooOld(endpoint, offered[0]);
   const older = major < NEWEST_API[0] || (major === NEWEST_API[0] && minor <= NEWEST_API[1]);
   return `/v${older ? `${major}.${minor}` : NEWEST_API.join('.')}`;
 }
@@ -227,6 +230,15 @@ function protocol(endpoint: Endpoint, what: string): McpBuildError {
     message: `What listens at ${formatEndpoint(endpoint)} ${what}`,
     input: formatEndpoint(endpoint),
     fix: 'Check that it is a Docker daemon, version 20.10 or newer, and that it is not stuck.',
+  });
+}
+
+function tooOld(endpoint: Endpoint, version: string): McpBuildError {
+  return new McpBuildError({
+    code: 'docker-too-old',
+    message: `The daemon at ${formatEndpoint(endpoint)} speaks version ${version} of Docker's API, older than ${OLDEST_API.join('.')}`,
+    input: formatEndpoint(endpoint),
+    fix: 'Use Docker 20.10 or newer.',
   });
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Digest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
+import { capable } from './capable.ts';
 import { type DaemonFacts, differences, wallsDiffer } from './compare.ts';
 import type { Decision, EgressOptions } from './egress.ts';
 import { type RunImage, readImage } from './image.ts';
@@ -68,7 +69,7 @@ export interface Session {
 
 /**
  * From a verified digest to a running, attached container, or to nothing at all: whatever fails leaves no container and no file behind.
- * @throws McpBuildError `permission-refused`, `volume-missing`, `environment-undeclared`, `environment-undeliverable`, `walls-differ`, `start-failed`,
+ * @throws McpBuildError `daemon-incapable`, `permission-refused`, `volume-missing`, `environment-undeclared`, `environment-undeliverable`, `walls-differ`, `start-failed`,
  * `egress-unsupported`, `egress-unavailable`, and what the image, the engine and the reaper throw
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
@@ -87,6 +88,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     runtime.facts(),
     thisOwner(),
   ]);
+  for (const note of capable(facts)) options.say(note);
   const [imageId, guard] = await both(
     runtime.load(options.store, image, tagOf(options.server.name, image), options.signal),
     options.reaper.guard({

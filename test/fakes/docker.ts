@@ -79,6 +79,8 @@ export interface FakeOptions {
   readonly containerd?: boolean;
   /** `WaitExit` hangs as a real one does after a start that failed. */
   readonly info?: Record<string, unknown>;
+  /** The version of its API; that of Docker 20.10 by default. */
+  readonly api?: string;
 }
 
 /** Docker's Engine API over a Unix socket, as far as the runner uses it, with the framing and the hijacked connection of a real one. */
@@ -93,7 +95,7 @@ export async function fakeDocker(options: FakeOptions = {}): Promise<FakeDocker>
   const program = options.program ?? cat;
 
   const respond = (response: http.ServerResponse, status: number, body?: unknown) => {
-    response.writeHead(status, { 'content-type': 'application/json', 'api-version': '1.41' });
+    response.writeHead(status, { 'content-type': 'application/json', 'api-version': options.api ?? '1.41' });
     response.end(body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body));
   };
   const find = (key: string) => containers.get(key) ?? [...containers.values()].find(({ id }) => id === key);

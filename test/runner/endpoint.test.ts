@@ -61,6 +61,18 @@ describe('the daemon', () => {
       code: 'docker-unavailable',
       input: 'lost',
     });
+    const tls = join(config, 'contexts', 'tls', createHash('sha256').update('work').digest('hex'), 'docker');
+    await mkdir(tls, { recursive: true });
+    await writeFile(
+      join(meta, 'meta.json'),
+      JSON.stringify({ Endpoints: { docker: { Host: 'tcp://docker.example.test' } } }),
+    );
+    expect(await findEndpoint(environment)).toEqual({
+      kind: 'tcp',
+      host: 'docker.example.test',
+      port: 2376,
+      certificates: tls,
+    });
     await writeFile(join(config, 'config.json'), 'not JSON');
     expect(await findEndpoint(environment)).toMatchObject({ kind: 'unix' });
   });

@@ -249,7 +249,25 @@ describe('a run is refused', () => {
       { inspect: (answer) => ({ ...answer, Image: `sha256:${'0'.repeat(64)}` }) },
       'walls-differ',
     ],
-    ['when the daemon has no seccomp', { info: { SecurityOptions: [] } }, 'walls-differ'],
+    ['when the daemon has no seccomp', { info: { SecurityOptions: [] } }, 'daemon-incapable'],
+    ['when it can not count processes', { info: { PidsLimit: false } }, 'daemon-incapable'],
+    ['when it can not limit memory', { info: { MemoryLimit: false } }, 'daemon-incapable'],
+    [
+      'when it is rootless and was given no cgroups',
+      {
+        info: {
+          ...{ MemoryLimit: false, PidsLimit: false, CpuCfsQuota: false },
+          SecurityOptions: ['name=seccomp,profile=default', 'name=rootless'],
+        },
+      },
+      'daemon-incapable',
+    ],
+    [
+      'when it drops a limit without having said so',
+      { inspect: (answer) => ({ ...answer, HostConfig: { ...(answer.HostConfig as object), PidsLimit: null } }) },
+      'walls-differ',
+    ],
+    ['when it speaks an API from before 20.10', { api: '1.40' }, 'docker-too-old'],
     [
       'when it does not start',
       {
@@ -281,6 +299,13 @@ describe('a run is refused', () => {
     expect(daemon.containers.size).toBe(0);
     expect(released()).toBe(guarded.length);
     expect(daemon.requests.filter((line) => line.endsWith('/start')).length).toBe(code === 'start-failed' ? 1 : 0);
+  });
+
+  test('or told to be without a limit of swap, where the kernel counts none', async () => {
+    const { options, streams, said } = await setup({ info: { SwapLimit: false } });
+    streams.stdin.end();
+    expect((await runContainer(options)).exitCode).toBe(0);
+    expect(said).toEqual([expect.stringContaining('swap')]);
   });
 
   test('when it is given a variable that was not declared', async () => {
