@@ -100,13 +100,8 @@ apt_packages() {
   fi
   have python3 || wanted="$wanted python3"
   if [ "$what" = test ]; then
-<<<<<<< HEAD
-    for package in docker-registry skopeo umoci age zstd; do have $package || wanted="$wanted $package"; done
-    python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
-=======
     for package in docker-registry skopeo umoci age zstd chromium; do have $package || wanted="$wanted $package"; done
-    have uvx || python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
->>>>>>> f7572d9 (Watch the gateway: audit log, metrics, status page)
+    python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
   fi
   [ -n "$wanted" ] || return 0
   reason=""
