@@ -1,5 +1,14 @@
 export type { Adapter, FetchOptions, Resolution, ResolveOptions } from './adapter.ts';
-export { DEFAULT_LIMITS, LIMITS_VARIABLE, type Limits, parseArchiveLimits, useLimits } from './archive/limits.ts';
+export {
+  DEFAULT_LIMITS,
+  flagOf,
+  LIMITS_VARIABLE,
+  type Limits,
+  parseArchiveLimits,
+  type Raised,
+  useLimits,
+  withLimits,
+} from './archive/limits.ts';
 export { type BuildEnvironment, type Built, type BuiltLayer, build, layerKey } from './build.ts';
 export { ARTIFACT_LIMIT, type ArtifactCache, artifactCache } from './cache.ts';
 export { type TarDifference, tarDifferences } from './compare.ts';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Digest, Integrity } from '../digest/index.ts';
 import { isDigest, isIntegrity, sha256 } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
+import { DEFAULT_LIMITS, type Limits } from './archive/limits.ts';
 import { launchSchema } from './launch.ts';
 import { isPlatform, PLATFORMS, type Platform } from './platform.ts';
 
@@ -77,6 +78,21 @@ const platformLock = z.strictObject({
   image: digest.optional(),
 });
 
+/** A lock is a file that someone may have edited: what it allows stays within what a machine survives. */
+const HIGHEST = 16;
+const limits = z.strictObject(
+  Object.fromEntries(
+    Object.entries(DEFAULT_LIMITS).map(([name, value]) => [
+      name,
+      z
+        .int()
+        .positive()
+        .max(value * HIGHEST)
+        .optional(),
+    ]),
+  ) as Record<keyof Limits, z.ZodOptional<z.ZodInt>>,
+);
+
 const base = z.discriminatedUnion('kind', [
   /** Assembled here from Debian packages; the layers `base` (and `runtime`) list them. `recipe` is a name under `images/`. */
   z.strictObject({ kind: z.literal('recipe'), recipe: text }),
@@ -109,6 +125,8 @@ export const lockSchema = z.strictObject({
   bin: text.optional(),
   /** The container's argv; the first word is an absolute path in the image. */
   entrypoint: z.array(text).min(1).readonly(),
+  /** What its archives may hold beyond the defaults (docs/limits.md), as whoever locked it allowed. */
+  limits: limits.optional(),
   /** What the server's `server.json` says of its start, where it was locked by one. */
   launch: launchSchema.optional(),
   platforms: z.partialRecord(platform, platformLock),

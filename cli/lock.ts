@@ -14,6 +14,7 @@ import {
 } from '../builders/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import { explain } from './fault.ts';
+import { type LimitFlags, limitOptions, limitsOf } from './limits.ts';
 import { parseBase } from './line/base.ts';
 import { checkLock } from './line/check.ts';
 import { type EntryOptions, lockDifferences, lockEntry } from './line/entry.ts';
@@ -25,7 +26,7 @@ import { checkWanted, keepLocal, localPlaces, type Wanted, wantedSource } from '
 import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
 import { terminal } from './terminal.ts';
 
-interface Options {
+interface Options extends LimitFlags {
   readonly name?: string;
   readonly platform?: readonly Platform[];
   readonly releaseAge: number;
@@ -40,7 +41,7 @@ interface Options {
 }
 
 export function lockCommand(): Command {
-  return new Command('lock')
+  const command = new Command('lock')
     .summary('resolve a server to pinned versions with hashes')
     .description(
       'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/: native lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
@@ -69,7 +70,9 @@ export function lockCommand(): Command {
       ]),
     )
     .option('--bytecode', 'Python byte-code; on by default where this machine can compile it')
-    .option('--no-bytecode', 'no Python byte-code: a smaller image, whose server starts slower')
+    .option('--no-bytecode', 'no Python byte-code: a smaller image, whose server starts slower');
+  for (const option of limitOptions()) command.addOption(option);
+  return command
     .addOption(new Option('--refresh', 'follow the native lock files, which a bot has bumped').conflicts('check'))
     .option('--check', 'hold every file of a lock against what its index says today')
     .addOption(jsonOption())
@@ -215,6 +218,7 @@ async function lock(text: string, options: Options): Promise<void> {
     environment,
     workspace: process.cwd(),
     now: new Date(),
+    limits: limitsOf(options),
     launch: wanted.launch,
     local: wanted.local,
     progress: out.progress,

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { McpBuildError } from '../../errors/index.ts';
 
 /** What one archive may hold. Everything is counted while it is read: what the archive says of itself only makes it fail sooner. */
@@ -49,10 +50,21 @@ export interface Subject {
 }
 
 export function subjectOf(options: ReadOptions): Subject {
-  return { name: options.name, limits: { ...inForce, ...options.limits } };
+  return { name: options.name, limits: { ...inForce, ...raised.getStore(), ...options.limits } };
 }
 
 let inForce: Limits = DEFAULT_LIMITS;
+const raised = new AsyncLocalStorage<Partial<Limits>>();
+
+/** Runs `work` with the limits of one lock, beside whatever else this process reads at the moment. Undefined leaves them as they are. */
+export function withLimits<T>(limits: Raised | undefined, work: () => Promise<T>): Promise<T> {
+  if (!limits) return work();
+  const set = Object.entries(limits).filter(([, value]) => value !== undefined);
+  return raised.run(Object.fromEntries(set), work);
+}
+
+/** Limits as a lock has them. */
+export type Raised = { readonly [Limit in keyof Limits]?: number | undefined };
 
 /**
  * Changes the limits of every archive this process reads from now on. For whoever starts the process only: how much a machine is to bear
@@ -101,8 +113,13 @@ export function beyond(subject: Subject, limit: keyof Limits, found: number, mem
     code: 'archive-unsafe',
     message: `${subject.name}${member === undefined ? '' : `: ${printable(member)}`} is over the limit "${limit}": ${found}, more than ${subject.limits[limit]}`,
     input: subject.name,
-    fix: `If the package is known to be that large, raise the limit: ${LIMITS_VARIABLE}=${limit}=${roundUp(found)}.`,
+    fix: `If the package is known to be that large, lock with ${flagOf(limit)} ${roundUp(found)}; ${LIMITS_VARIABLE}=${limit}=${roundUp(found)} raises it for this machine.`,
   });
+}
+
+/** The flag of `lock` that raises a limit. */
+export function flagOf(limit: keyof Limits): string {
+  return `--max-${limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** Two digits are kept: what is found first is seldom all there is. */

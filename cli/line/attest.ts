@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { artifactCache, type Lock, lockDigest, type Platform } from '../../builders/index.ts';
+import { artifactCache, type Lock, lockDigest, type Platform, withLimits } from '../../builders/index.ts';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { Descriptor, LayoutStore } from '../../registry/index.ts';
@@ -76,7 +76,11 @@ export async function attestImage(folder: LockFolder, options: AttestOptions): P
 }
 
 /** All there is to say of a lock's image, the index last: who sees it attested can rely on every platform's statements being there. @throws McpBuildError `not-built` */
-export async function statementsOf(folder: LockFolder, options: StatementOptions): Promise<readonly Said[]> {
+export function statementsOf(folder: LockFolder, options: StatementOptions): Promise<readonly Said[]> {
+  return withLimits(folder.lock.limits, () => statementsWithin(folder, options));
+}
+
+async function statementsWithin(folder: LockFolder, options: StatementOptions): Promise<readonly Said[]> {
   const { lock } = folder;
   const { store } = options;
   if (!lock.index) throw notBuilt(lock);

@@ -12,6 +12,7 @@ import {
   layerKey,
   lockDigest,
   type Platform,
+  withLimits,
 } from '../../builders/index.ts';
 import { type Digest, hexOf, isDigest } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
@@ -44,7 +45,11 @@ const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest
 const remembered = z.strictObject({ diffId: digest, digest, size: z.int().positive() });
 
 /** Builds a lock into the store: the blobs, the documents, then the tags. @throws McpBuildError `output-differs` with `locked` */
-export async function buildLock(lock: Lock, options: BuildOptions): Promise<Built> {
+export function buildLock(lock: Lock, options: BuildOptions): Promise<Built> {
+  return withLimits(lock.limits, () => buildWithin(lock, options));
+}
+
+async function buildWithin(lock: Lock, options: BuildOptions): Promise<Built> {
   const { store, home } = options;
   const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) =>
     fetchArtifact(artifact, fetchOptions(options)),

@@ -10,8 +10,10 @@ import {
   type LocalFile,
   type Lock,
   type Platform,
+  type Raised,
   type Resolution,
   type Source,
+  withLimits,
 } from '../../builders/index.ts';
 import { refreshNpm } from '../../builders/npm/index.ts';
 import { refreshPypi } from '../../builders/pypi/index.ts';
@@ -39,6 +41,8 @@ export interface LockOptions {
   readonly base?: Base;
   /** Debian packages to add to the base. */
   readonly system?: readonly string[];
+  /** What archives may hold beyond the defaults; by default what the lock that is made anew allows. */
+  readonly limits?: Raised | undefined;
   /** The server's own file, where the source is one. */
   readonly local?: LocalFile | undefined;
   /** How the source's `server.json` says it is started. */
@@ -60,7 +64,12 @@ export interface Locked extends LockFolder {
 }
 
 /** Resolves a source on top of its base: the one step of the line that chooses. */
-export async function lockSource(source: Source, options: LockOptions): Promise<Locked> {
+export function lockSource(source: Source, options: LockOptions): Promise<Locked> {
+  const limits = options.limits ?? options.previous?.limits;
+  return withLimits(limits, () => lockWithin(source, { ...options, ...(limits ? { limits } : {}) }));
+}
+
+async function lockWithin(source: Source, options: LockOptions): Promise<Locked> {
   if (options.native && options.previous && isLocal(options.previous)) throw lockedFromFile(options.previous);
   const adapter = await adapterOf(source.ecosystem);
   const base: Base = options.base ?? { kind: 'recipe', recipe: adapter.base };
@@ -114,6 +123,7 @@ export async function lockSource(source: Source, options: LockOptions): Promise<
     ...(options.system && options.system.length > 0 ? { system: [...new Set(options.system)] } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     entrypoint: resolution.entrypoint,
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.launch === undefined ? {} : { launch: options.launch }),
     platforms,
   };
