@@ -2,23 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { McpBuildError } from '../errors/index.ts';
-import {
-  type AuditLog,
-  activity,
-  type Gateway,
-  type GatewayConfig,
-  loadConfig,
-  metrics,
-  openAuditLog,
-  openGateway,
-  pages,
-  parseConfig,
-  recorder,
-} from '../gateway/index.ts';
-import { homeOf } from './line/home.ts';
+import { type Gateway, type GatewayConfig, loadConfig, openGateway, pages, parseConfig } from '../gateway/index.ts';
+import { type Home, homeOf } from './line/home.ts';
 import { auditFolder, identities, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
+import { openWatching, webhookAddress } from './line/watching.ts';
 import { examples, jsonOption } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -50,6 +39,10 @@ export function serveCommand(): Command {
     .addOption(jsonOption())
     .addHelpText(
       'after',
+      '\nEnvironment:\n  MCP_BUILD_ALERT_WEBHOOK  https address that unusual things are posted to, as JSON\n',
+    )
+    .addHelpText(
+      'after',
       examples(
         ['mcp-build serve --config config.json', 'every server of the file'],
         ['mcp-build serve --config config.json --check', 'see what it would serve'],
@@ -76,10 +69,14 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   let tokens = await identities(home);
-  const log = await auditLog(options, auditFolder(home));
-  const counted = metrics();
-  const seen = activity();
-  const observer = recorder({ metrics: counted, log, also: seen });
+  const watching = await openWatching({
+    home,
+    folder: options.auditLog === false ? undefined : auditPlace(options.auditLog, home),
+    keep: options.auditKeep,
+    alerts: webhookAddress(environment.MCP_BUILD_ALERT_WEBHOOK),
+    say: out.note,
+  });
+  const { observer, metrics, activity, log } = watching;
   const running: { gateway?: Gateway } = {};
   const gateway = await openGateway({
     config,
@@ -94,8 +91,8 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
       }),
     observer,
     pages: pages({
-      metrics: counted,
-      activity: seen,
+      metrics,
+      activity,
       log,
       tokens: () => tokens,
       servers: () => running.gateway?.servers() ?? [],
@@ -146,17 +143,14 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     process.off('SIGHUP', again);
     unwatch();
     await gateway.close();
-    await log?.close();
+    await watching.close();
   }
   // A resolver's or a build's leftovers must not hold up the end.
   process.exit(0);
 }
 
-/** @throws McpBuildError `audit-log-busy`, `audit-log-broken`, `audit-log-unwritable` */
-async function auditLog({ auditLog: given, auditKeep }: Options, standard: string): Promise<AuditLog | undefined> {
-  if (given === false) return undefined;
-  const folder = typeof given === 'string' ? resolve(given) : standard;
-  return openAuditLog({ folder, ...(auditKeep === undefined ? {} : { keepSegments: auditKeep }) });
+function auditPlace(given: string | boolean, home: Home): string {
+  return typeof given === 'string' ? resolve(given) : auditFolder(home);
 }
 
 function ending(): Promise<void> {

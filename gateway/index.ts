@@ -27,4 +27,6 @@ export { type AuditVerified, verifyAuditLog } from './watching/audit-verify.ts';
 export { type Metrics, metrics } from './watching/metrics.ts';
 export type { Call, Incident, Observer, Outcome } from './watching/observer.ts';
 export { pages } from './watching/pages.ts';
+export { type Known, type Pattern, type Patterns, patterns, type Unusual } from './watching/patterns.ts';
 export { recorder } from './watching/recorder.ts';
+export { webhook } from './watching/webhook.ts';

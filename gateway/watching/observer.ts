@@ -29,6 +29,7 @@ export type Incident =
   | { readonly kind: 'down'; readonly server: string; readonly why: string }
   | { readonly kind: 'drift'; readonly server: string; readonly what: string }
   | { readonly kind: 'egress-refused'; readonly server: string; readonly host: string; readonly port: number }
+  | { readonly kind: 'unusual'; readonly server: string; readonly pattern: string; readonly what: string }
   | { readonly kind: 'entry-refused'; readonly server: string; readonly status: number }
   | {
       readonly kind: 'call-refused';

@@ -13,17 +13,19 @@ export interface RecorderOptions {
   /** Without one, nothing is recorded and nothing is held up. */
   readonly log: AuditLog | undefined;
   /** Sees everything too; may not throw. */
-  readonly also?: {
-    readonly call: (call: Call, outcome: Outcome) => void;
-    readonly incident: (incident: Incident) => void;
-  };
+  readonly also?: readonly Watcher[];
+}
+
+export interface Watcher {
+  call(call: Call, outcome: Outcome): void;
+  incident(incident: Incident): void;
 }
 
 /**
  * Keeps account of what passes. A call is recorded before it is passed on and its outcome before that is told: where the record can't be
  * written, the call isn't made. Arguments and answers are not recorded.
  */
-export function recorder({ metrics, log, also }: RecorderOptions): Observer {
+export function recorder({ metrics, log, also = [] }: RecorderOptions): Observer {
   return {
     begin(call, go) {
       if (!log || !AUDITED.has(call.method)) {
@@ -46,7 +48,7 @@ export function recorder({ metrics, log, also }: RecorderOptions): Observer {
     },
     end(call, begun, outcome, go) {
       metrics.observe(call, outcome);
-      also?.call(call, outcome);
+      for (const each of also) each.call(call, outcome);
       if (!log || begun === 0) {
         go();
         return;
@@ -58,7 +60,7 @@ export function recorder({ metrics, log, also }: RecorderOptions): Observer {
     },
     incident(incident) {
       metrics.incident(incident);
-      also?.incident(incident);
+      for (const each of also) each.incident(incident);
       if (!log) return;
       const { kind, server } = incident;
       log.append({ kind, server, ...detailsOf(incident) }, () => undefined);
@@ -74,6 +76,8 @@ function detailsOf(incident: Incident): Readonly<Record<string, string | number 
       return { why: incident.why.slice(0, LONGEST) };
     case 'drift':
       return { what: incident.what.slice(0, LONGEST) };
+    case 'unusual':
+      return { pattern: incident.pattern, what: incident.what.slice(0, LONGEST) };
     case 'egress-refused':
       return { host: incident.host.slice(0, LONGEST), port: incident.port };
     case 'entry-refused':

@@ -27,7 +27,7 @@ export async function runWatched(setup: Setup = {}, tokens = new Map<string, Ide
   const log = await openAuditLog({ folder: join(folder, 'audit') });
   const counted = metrics();
   const seen = activity();
-  const observer = recorder({ metrics: counted, log, also: seen });
+  const observer = recorder({ metrics: counted, log, also: [seen] });
   const held: { gateway?: Gateway } = {};
   const running = await runGateway({
     ...setup,
