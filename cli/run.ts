@@ -7,7 +7,7 @@ import { homeOf } from './line/home.ts';
 import { keptReady } from './line/keeper.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
-import { preparedInBackground } from './line/prepare.ts';
+import { isPrepared, preparedInBackground } from './line/prepare.ts';
 import { logFolder, refuseBeyond, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
 import { examples } from './options.ts';
 import { registryOptions } from './push.ts';
@@ -72,9 +72,12 @@ async function run(target: string, args: readonly string[], options: Options): P
   const home = homeOf(environment);
   const want = await wanted(target, args, options, environment);
   const isPackage = looksLikeSource(target) && !looksLikeServerJson(target) && !looksLikeFile(target);
-  // Minutes of locking and building would be for nothing.
-  await (await runtimeOf(environment)).facts();
-  if (isPackage)
+  const runtime = await runtimeOf(environment);
+  const available = runtime.facts();
+  available.catch(() => undefined);
+  if (isPackage && !(await isPrepared(target, home, options.bin))) {
+    // Minutes of locking and building would be for nothing.
+    await available;
     await preparedInBackground(target, {
       home,
       environment,
@@ -82,6 +85,7 @@ async function run(target: string, args: readonly string[], options: Options): P
       progress: out.progress,
       say: out.note,
     });
+  }
   const verified = await verifiedImage(target, {
     home,
     environment,
@@ -110,7 +114,7 @@ async function run(target: string, args: readonly string[], options: Options): P
     const driven = { server, pins, permissions, environment: values, say: out.note, streams, signals: processSignals };
     return (await runSession(driven, async () => ready)).exitCode;
   }
-  const session = await sessionOptions({ ...want, verified, home, environment, say: out.note });
+  const session = await sessionOptions({ ...want, verified, home, environment, say: out.note, runtime });
   const learned = new Set<string>();
   let log: Promise<Log | undefined> = Promise.resolve(undefined);
   const { exitCode } = await runContainer({

@@ -5,6 +5,7 @@ import {
   askKeeper,
   listKept,
   NO_PERMISSIONS,
+  parsePermissions,
   processSignals,
   type Restart,
   restartKeeper,
@@ -16,7 +17,7 @@ import { homeOf } from './line/home.ts';
 import { type KeeperInput, keptFolder, keptNamed, runKeeper, startKeeper } from './line/keeper.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
-import { runtimeOf, verifiedImage } from './line/start.ts';
+import { refuseBeyond, runtimeOf, verifiedImage } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
 import { registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
@@ -110,6 +111,7 @@ async function start(target: string | undefined, args: readonly string[], option
     say: out.note,
   });
   out.clear();
+  refuseBeyond(verified, want.permissions, target);
   requireGiven(verified.launch, want.values, args);
   const name = options.name ?? plain(verified.server.name);
   for (const record of await listKept(keptFolder(home))) {
@@ -153,7 +155,7 @@ export function attachCommand(): Command {
       const environment = { ...process.env };
       const home = homeOf(environment);
       const record = await keptNamed(home, name);
-      const { keys, registry, bin, part } = record.verify;
+      const { keys, registry, bin, part, permissions } = record.verify;
       const { plainHttp, certificates: certs } = registry;
       const verified = await verifiedImage(record.target, {
         home,
@@ -166,6 +168,8 @@ export function attachCommand(): Command {
         say: out.note,
       });
       out.clear();
+      // The policy may have become narrower since it was started.
+      refuseBeyond(verified, parsePermissions(permissions), record.target);
       const session = await taken(name, () => takeKept(record, { digest: verified.image.digest }));
       const streams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
       const { server, pins } = verified;

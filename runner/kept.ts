@@ -20,6 +20,8 @@ const recordSchema = z.object({
     bin: z.string().optional(),
     part: z.string().optional(),
     keys: z.array(z.string()).optional(),
+    /** As `parsePermissions` reads them. */
+    permissions: z.unknown(),
     registry: z.object({ plainHttp: z.boolean().optional(), certificates: z.string().optional() }),
   }),
   /** Seconds since the epoch. */

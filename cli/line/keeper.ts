@@ -77,6 +77,7 @@ export async function runKeeper(input: KeeperInput, home: Home, environment: Env
       pid: process.pid,
       verify: {
         registry: input.registry,
+        permissions: input.permissions,
         ...(input.bin ? { bin: input.bin } : {}),
         ...(input.part ? { part: input.part } : {}),
         ...(input.keys ? { keys: [...input.keys] } : {}),

@@ -52,7 +52,7 @@ describe.skipIf(reason)(`a keeper and a real daemon${reason ? ` [skipped: ${reas
       socket: join(folder, 'one.sock'),
       pid: 1,
       since: 1,
-      verify: { registry: {} },
+      verify: { registry: {}, permissions: {} },
     };
     const config = {
       ...{ host: on.daemon.host, store: join(on.folder, 'store'), state: on.state, folder, record, image },

@@ -60,7 +60,7 @@ async function keeper(options: Partial<KeeperOptions> = {}, fake: FakeOptions = 
     socket: join(folder, 'one.sock'),
     pid: process.pid,
     since: 1,
-    verify: { registry: {} },
+    verify: { registry: {}, permissions: {} },
   };
   const over = new AbortController();
   let opened = 0;
