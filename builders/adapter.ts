@@ -19,6 +19,10 @@ export interface ResolveOptions {
   readonly local?: LocalFile;
   /** Paths or folders where locked local files may be. */
   readonly files?: readonly string[];
+  /** Versions or ranges of dependencies that are taken whatever their dependents ask for, by package. */
+  readonly overrides?: Readonly<Record<string, string>> | undefined;
+  /** Releases that are taken although they are younger than `before`. */
+  readonly young?: readonly { readonly name: string; readonly version: string }[] | undefined;
   /** One line on progress, for a terminal. */
   readonly progress?: (line: string) => void;
   readonly signal?: AbortSignal;

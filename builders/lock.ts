@@ -121,6 +121,8 @@ export const lockSchema = z.strictObject({
   base,
   /** Debian packages that were asked for beside the base; the layer `system` lists them and what they need. */
   system: z.array(text).min(1).readonly().optional(),
+  /** Versions of dependencies that were taken whatever their dependents ask for, by package; why, the manifest says. */
+  overrides: z.record(text, text).optional(),
   /** Which command of the package was asked for, where it has several. */
   bin: text.optional(),
   /** The container's argv; the first word is an absolute path in the image. */

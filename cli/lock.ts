@@ -212,6 +212,7 @@ async function lock(text: string, options: Options): Promise<void> {
     ...(base === undefined ? {} : { base }),
     ...(system === undefined ? {} : { system }),
     ...(bytecode === undefined ? {} : { bytecode }),
+    overrides: kept?.lock.overrides,
     ...(kept ? { native: kept.files } : {}),
     previous: previous?.lock,
     home,

@@ -10,6 +10,8 @@ export interface ChooseOptions {
   readonly configuration: NpmConfiguration;
   readonly packuments: Packuments;
   readonly before: Date | undefined;
+  /** Releases that are taken although they are younger. */
+  readonly young?: readonly { readonly name: string; readonly version: string }[];
   /** For "old enough on …"; now, unless a test says otherwise. */
   readonly now?: Date;
 }
@@ -20,12 +22,22 @@ export interface ChooseOptions {
  */
 export async function chooseVersion(name: string, range: string, options: ChooseOptions): Promise<string> {
   const packument = await options.packuments.of(name);
+  const excepted = options.before ? await pickExcepted(name, range, options) : undefined;
+  if (excepted !== undefined) return excepted;
   const version = await pick(name, range, options.before, options);
   if (version === undefined) {
     throw (await tooNewOf(name, range, options)) ?? versionNotFound(name, range, 'you', undefined);
   }
   if (options.before && instant(packument.time[version]) === undefined) throw ageUnknown(`${name}@${version}`);
   return version;
+}
+
+/** What would be taken if nothing were too young, where that very release is excepted. */
+async function pickExcepted(name: string, range: string, options: ChooseOptions): Promise<string | undefined> {
+  const excepted = (options.young ?? []).filter((one) => one.name === name);
+  if (excepted.length === 0) return undefined;
+  const version = await pick(name, range, undefined, options);
+  return excepted.some((one) => one.version === version) ? version : undefined;
 }
 
 /** When a range has only versions that are too young: the error that says so; undefined where it has none at all. */

@@ -8,8 +8,14 @@ const lockSchema = z.looseObject({
 });
 
 /** The `package.json` beside the lock: what `npm ci` and update bots start from. */
-export function rootManifest(name: string, version: string): string {
-  return json({ name: 'server', version: '0.0.0', private: true, dependencies: { [name]: version } });
+export function rootManifest(name: string, version: string, overrides: Readonly<Record<string, string>> = {}): string {
+  return json({
+    name: 'server',
+    version: '0.0.0',
+    private: true,
+    dependencies: { [name]: version },
+    ...(Object.keys(overrides).length > 0 ? { overrides } : {}),
+  });
 }
 
 /** The version of the server in a lock that someone else wrote. @throws McpBuildError `lock-invalid` */

@@ -31,7 +31,7 @@ export async function resolve(
   const npm = await open(options);
   const version = await chooseVersion(source.name, source.range, npm);
   return make(
-    { source, version, platforms, files: { 'package.json': rootManifest(source.name, version) } },
+    { source, version, platforms, files: { 'package.json': rootManifest(source.name, version, options.overrides) } },
     npm,
     options,
   );
@@ -49,7 +49,10 @@ export async function refresh(
 ): Promise<Resolution> {
   const lock = files['package-lock.json'] ?? '';
   const version = lockedVersion(lock, source.name);
-  const native = { 'package.json': rootManifest(source.name, version), 'package-lock.json': neutralLock(lock) };
+  const native = {
+    'package.json': rootManifest(source.name, version, options.overrides),
+    'package-lock.json': neutralLock(lock),
+  };
   return make({ source, version, platforms, files: native }, await open(options), options);
 }
 
@@ -57,6 +60,7 @@ interface Npm {
   readonly configuration: NpmConfiguration;
   readonly packuments: Packuments;
   readonly before: Date | undefined;
+  readonly young: NonNullable<ResolveOptions['young']>;
 }
 
 async function open(options: ResolveOptions): Promise<Npm> {
@@ -65,7 +69,7 @@ async function open(options: ResolveOptions): Promise<Npm> {
   const packuments = openPackuments(configuration, join(options.cache, 'packuments'), options.signal, own);
   await mkdir(options.cache, { recursive: true });
   if (options.local) await placeTarball(options.local, stagedPath(options.local, options.cache));
-  return { configuration, packuments, before: options.before };
+  return { configuration, packuments, before: options.before, young: options.young ?? [] };
 }
 
 interface Start {
@@ -92,6 +96,7 @@ async function make(
       npmCache: packuments.npmCache,
       cacache: join(options.cache, '_cacache'),
       before: npm.before,
+      young: npm.young,
     };
     const views = await viewsOf(folder, [first, ...others], tree, options).catch(async (error: unknown) => {
       options.signal?.throwIfAborted();
@@ -124,6 +129,7 @@ async function resolutionOf({ source, version, manifest, views, options, npm }: 
     const artifacts = artifactsOf(taken, {
       flat: npm.configuration.flat,
       before: options.before,
+      young: options.young,
       ...(options.local ? { local: { key: `${source.name}@${version}`, file: options.local.file } } : {}),
       uploaded: (name, version) => times.get(`${name}@${version}`),
     });

@@ -15,6 +15,8 @@ export interface TreeOptions {
   /** npm's own content cache: tarballs with bundled dependencies are unpacked from it. */
   readonly cacache: string;
   readonly before: Date | undefined;
+  /** Of these, younger releases may be taken; which, is checked of the outcome. */
+  readonly young?: readonly { readonly name: string }[];
   /** Read tarballs with bundled dependencies, so that what they bring is in the tree. */
   readonly bundles?: boolean;
 }
@@ -68,7 +70,7 @@ function arboristOptions(folder: string, platform: Platform, options: TreeOption
     libc: 'glibc',
     nodeVersion: IMAGE_NODE,
     before: earliest(options.before, flat.before),
-    ...(options.before ? { minReleaseAgeExclude: [] } : {}),
+    ...(options.before ? { minReleaseAgeExclude: (options.young ?? []).map(({ name }) => name) } : {}),
     // Without `save` Arborist leaves out peers that its lock would have.
     save: true,
     packageLock: true,

@@ -14,6 +14,9 @@ import { findUv } from './uv.ts';
 const TIMEOUT = 15 * 60_000;
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
 
+/** A cut-off that cuts nothing off. */
+const ANY_TIME = '2999-01-01T00:00:00Z';
+
 export interface Question {
   /** PEP 508, one a line of `requirements.in`. */
   readonly requirements: readonly string[];
@@ -22,6 +25,10 @@ export interface Question {
   readonly platform: Platform;
   /** The project whose wheel one of the requirements gives a path of. */
   readonly local?: string;
+  /** PEP 508, each in place of whatever its dependents ask for. */
+  readonly overrides?: readonly string[];
+  /** Projects whose releases may be younger than `before`; which, is checked of the outcome. */
+  readonly young?: readonly string[];
   /** Releases after this don't exist. */
   readonly before: Date | undefined;
 }
@@ -56,7 +63,14 @@ export async function withCompiler<T>(
       await writeFile(input, question.requirements.map((line) => `${line}\n`).join(''));
       const constraints = join(folder, 'constraints.txt');
       await writeFile(constraints, (question.constraints ?? []).map((line) => `${line}\n`).join(''));
-      const cutOff = question.before ? ['--exclude-newer', question.before.toISOString()] : [];
+      const cutOff = question.before
+        ? [
+            ...['--exclude-newer', question.before.toISOString()],
+            ...(question.young ?? []).flatMap((name) => ['--exclude-newer-package', `${name}=${ANY_TIME}`]),
+          ]
+        : [];
+      const overrides = join(folder, 'overrides.txt');
+      await writeFile(overrides, (question.overrides ?? []).map((line) => `${line}\n`).join(''));
       return run(
         uv,
         [
@@ -65,6 +79,7 @@ export async function withCompiler<T>(
           ...['--python-platform', uvPlatform(question.platform)],
           ...cutOff,
           ...['--constraints', constraints],
+          ...((question.overrides ?? []).length > 0 ? ['--overrides', overrides] : []),
           ...words,
           input,
         ],

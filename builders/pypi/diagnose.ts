@@ -1,6 +1,6 @@
 import { McpBuildError } from '../../errors/index.ts';
 import type { Source } from '../source.ts';
-import { formatSource } from '../source.ts';
+import { formatSource, normalizeProject } from '../source.ts';
 import type { Answer, Compiler, Question } from './compile.ts';
 import type { Configuration } from './config/index.ts';
 import { exotic, type LockedPackage } from './pylock.ts';
@@ -48,7 +48,14 @@ function isRootAlone(said: string, source: Source): boolean {
 }
 
 /** Refuses packages younger than the cut-off, and those whose age nobody says. */
-export function ageFaultOf(packages: readonly LockedPackage[], before: Date): McpBuildError | undefined {
+export function ageFaultOf(
+  all: readonly LockedPackage[],
+  before: Date,
+  excepted: readonly { readonly name: string; readonly version: string }[] = [],
+): McpBuildError | undefined {
+  const packages = all.filter(
+    ({ name, version }) => !excepted.some((one) => normalizeProject(one.name) === name && one.version === version),
+  );
   const unknown = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded === undefined));
   const young = packages.filter(({ wheels }) => wheels.some(({ uploaded }) => uploaded && uploaded > before));
   if (young.length > 0) {

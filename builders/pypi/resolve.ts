@@ -4,7 +4,7 @@ import { McpBuildError } from '../../errors/index.ts';
 import type { Resolution, ResolveOptions } from '../adapter.ts';
 import type { LayerLock, WheelArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
-import { formatSource, type Source } from '../source.ts';
+import { formatSource, normalizeProject, type Source } from '../source.ts';
 import { TRANSFORM } from './bake.ts';
 import { choose } from './choose.ts';
 import { type Compiler, type Question, withCompiler } from './compile.ts';
@@ -73,7 +73,7 @@ async function make({ source, platforms, input, pins }: Start, options: ResolveO
     const servers: WheelArtifact[] = [];
     for (const one of resolved) {
       if (options.before) {
-        const young = ageFaultOf(one.packages, options.before);
+        const young = ageFaultOf(one.packages, options.before, options.young);
         if (young) throw young;
       }
       const origins = await compiler.origins(one.question);
@@ -133,7 +133,11 @@ async function resolveAll(
   compiler: Compiler,
   configuration: Configuration,
 ): Promise<readonly Resolved[]> {
-  const constraints = pins.map(({ line }) => line);
+  const constraints = [
+    ...pins.map(({ line }) => line),
+    // Releases after the one that is excepted are as young as ever.
+    ...(options.young ?? []).map(({ name, version }) => `${name}<=${version}`),
+  ];
   const every = async (requirements: readonly string[]) => {
     const found: Resolved[] = [];
     for (const platform of platforms) {
@@ -143,6 +147,8 @@ async function resolveAll(
         constraints,
         platform,
         before: options.before,
+        overrides: Object.entries(options.overrides ?? {}).map(([name, version]) => requirementOf(name, version)),
+        young: (options.young ?? []).map(({ name }) => normalizeProject(name)),
         ...(options.local ? { local: source.name } : {}),
       };
       const answer = await compiler.compile(question);
@@ -164,6 +170,11 @@ async function resolveAll(
     }
   }
   throw failure;
+}
+
+/** A version alone is that version. */
+function requirementOf(name: string, version: string): string {
+  return `${name}${/^[=<>!~]/.test(version) ? '' : '=='}${version}`;
 }
 
 function versionOf(packages: readonly LockedPackage[], source: Source): string {

@@ -41,6 +41,10 @@ export async function resolveEntry(
     ...(entry.base === undefined ? {} : { base: entry.base }),
     ...(entry.system.length > 0 ? { system: entry.system } : {}),
     ...(bytecode === undefined ? {} : { bytecode }),
+    overrides: overridesOf(entry),
+    young: entry.releaseAgeExceptions
+      .filter(({ expires }) => expires > now.getTime())
+      .map(({ package: name, version }) => ({ name, version })),
     previous,
     home,
     environment,
@@ -64,6 +68,8 @@ export function lockDifferences(entry: ServerEntry, { lock }: LockFolder): strin
     differ('base', baseName(lock.base), entry.base ? baseName(entry.base) : 'the built-in one');
   differList(found, 'platforms', Object.keys(lock.platforms) as Platform[], entry.platforms);
   differList(found, 'system', lock.system ?? [], entry.system);
+  const overridden = (all: Readonly<Record<string, string>>) => Object.entries(all).map(([one, to]) => `${one} ${to}`);
+  differList(found, 'overrides', overridden(lock.overrides ?? {}), overridden(overridesOf(entry)));
   if (entry.bytecode !== undefined && entry.bytecode !== hasBytecode(lock))
     differ('bytecode', String(hasBytecode(lock)), String(entry.bytecode));
   // A lock without a cut-off has taken whatever there was.
@@ -84,6 +90,10 @@ export async function requireLock(entry: ServerEntry, workspace: string): Promis
     fix: `Lock it again, and review the change: mcp-build lock ${entry.name}.`,
     exit: 4,
   });
+}
+
+function overridesOf({ overrides }: ServerEntry): Readonly<Record<string, string>> {
+  return Object.fromEntries(overrides.map((one) => [one.package, one.version]));
 }
 
 function sameBase(asked: Base | undefined, locked: Base): boolean {

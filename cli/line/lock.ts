@@ -47,6 +47,9 @@ export interface LockOptions {
   readonly local?: LocalFile | undefined;
   /** How the source's `server.json` says it is started. */
   readonly launch?: Launch | undefined;
+  /** See `ResolveOptions`. */
+  readonly overrides?: Readonly<Record<string, string>> | undefined;
+  readonly young?: readonly { readonly name: string; readonly version: string }[];
   /** Python byte-code; by default where this machine can compile it. */
   readonly bytecode?: boolean;
   /** The lock that is made anew: what stays the same in it keeps its dates. */
@@ -97,6 +100,8 @@ async function lockWithin(source: Source, options: LockOptions): Promise<Locked>
     environment: options.environment,
     ...(options.local ? { local: options.local } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
+    overrides: options.overrides,
+    young: options.young,
     ...(options.progress ? { progress: options.progress } : {}),
   };
   const resolution = options.native
@@ -121,6 +126,7 @@ async function lockWithin(source: Source, options: LockOptions): Promise<Locked>
     native: Object.fromEntries(Object.entries(resolution.files).map(([name, text]) => [name, sha256(text)])),
     base,
     ...(options.system && options.system.length > 0 ? { system: [...new Set(options.system)] } : {}),
+    ...(options.overrides && Object.keys(options.overrides).length > 0 ? { overrides: options.overrides } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     entrypoint: resolution.entrypoint,
     ...(options.limits === undefined ? {} : { limits: options.limits }),

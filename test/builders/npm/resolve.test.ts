@@ -244,6 +244,37 @@ describe('release age', () => {
     await expect(w.resolve('npm:hello-mcp')).rejects.toEqual(code('age-unknown'));
   });
 
+  test('an exception is for one release: of the server, or of a dependency', async () => {
+    await using w = await world();
+    w.registry.publish(
+      server({ version: '1.0.0', uploaded: '2025-01-01T00:00:00Z', dependencies: { dep: '1' } }),
+      server({ version: '1.1.0', uploaded: '2026-02-01T00:00:00Z', dependencies: { dep: '1' } }),
+      { name: 'dep', version: '1.0.0', uploaded: '2025-01-01T00:00:00Z' },
+      { name: 'dep', version: '1.1.0', uploaded: '2026-02-01T00:00:00Z' },
+    );
+    const resolved = async (...young: { name: string; version: string }[]) => {
+      const { version, layers } = await w.resolve('npm:hello-mcp', { young });
+      return [version, layers['linux/amd64']?.[0]?.files[0]?.version];
+    };
+    expect(await resolved()).toEqual(['1.0.0', '1.0.0']);
+    expect(await resolved({ name: 'hello-mcp', version: '1.1.0' })).toEqual(['1.1.0', '1.0.0']);
+    expect(await resolved({ name: 'dep', version: '1.1.0' })).toEqual(['1.0.0', '1.1.0']);
+    expect(await resolved({ name: 'hello-mcp', version: '1.2.0' })).toEqual(['1.0.0', '1.0.0']);
+    await expect(resolved({ name: 'dep', version: '1.0.5' })).rejects.toEqual(code('too-new'));
+  });
+
+  test('an override is taken whatever a dependent asks for, and stands in package.json for bots to keep', async () => {
+    await using w = await world();
+    w.registry.publish(
+      server({ dependencies: { dep: '1.0.0' } }),
+      { name: 'dep', version: '1.0.0', uploaded: '2025-01-01T00:00:00Z' },
+      { name: 'dep', version: '1.2.0', uploaded: '2025-01-01T00:00:00Z' },
+    );
+    const { files, layers } = await w.resolve('npm:hello-mcp', { overrides: { dep: '1.2.0' } });
+    expect(layers['linux/amd64']?.[0]?.files).toMatchObject([{ name: 'dep', version: '1.2.0' }]);
+    expect(JSON.parse(files['package.json'] ?? '')).toMatchObject({ overrides: { dep: '1.2.0' } });
+  });
+
   test('an exemption in npm’s own configuration doesn’t soften ours', async () => {
     await using w = await world();
     w.registry.publish(server({ dependencies: { dep: '1' } }), {
