@@ -63,6 +63,8 @@ export interface DaemonFacts {
   readonly cpus: number;
   /** What it says it can't limit. What it doesn't speak of is seen on the container. */
   readonly lacking?: readonly ('memory' | 'processes' | 'processor time')[];
+  /** Whose Docker API it is; Docker's own where it isn't said. */
+  readonly engine?: 'docker' | 'podman';
 }
 
 /** What a daemon says of itself beyond that, for a person. */
@@ -161,7 +163,7 @@ export function differences(
 }
 
 /** The image's variables with ours over them, as the daemon merges them. */
-function environment(image: readonly string[], own: readonly string[]): string[] {
+export function environment(image: readonly string[], own: readonly string[]): string[] {
   const nameOf = (line: string) => line.slice(0, line.indexOf('='));
   const replaced = new Set(own.map(nameOf));
   return [...image.filter((line) => !replaced.has(nameOf(line))), ...own].sort();
@@ -204,7 +206,7 @@ function canonical(value: unknown): string {
   );
 }
 
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;
 }

@@ -4,12 +4,14 @@ import { type Digest, isDigest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import type { Store } from '../registry/index.ts';
 import { imageArchive } from './archive.ts';
-import { type Daemon, inspectSchema } from './compare.ts';
+import { type Daemon, differences, inspectSchema } from './compare.ts';
 import { type Endpoint, findEndpoint } from './endpoint.ts';
 import { type Answer, type Engine, engine, refusal, whole } from './engine.ts';
 import { pieces } from './frames.ts';
 import type { RunImage } from './image.ts';
+import { podmanDialect } from './podman-api.ts';
 import type { Exit, Listed, Runtime, Usage } from './runtime.ts';
+import type { ContainerSpec } from './spec.ts';
 
 /** How many of the daemon's images are looked at for layers it already has. */
 const IMAGES_LOOKED_AT = 40;
@@ -31,6 +33,8 @@ const infoSchema = z.object({
   PidsLimit: z.boolean().optional(),
   CpuCfsQuota: z.boolean().optional(),
   InitBinary: z.string().optional(),
+  // Only Podman has one.
+  BuildahVersion: z.string().optional(),
 });
 const imageSchema = z.object({
   Id: z.string(),
@@ -71,21 +75,30 @@ export async function dockerRuntime(environment: Readonly<Record<string, string 
 export function docker(endpoint: Endpoint): Runtime {
   const api = engine(endpoint);
   const at = (name: string, action = '') => `/containers/${encodeURIComponent(name)}${action}`;
+  const podman = podmanDialect(api, () => describe(api));
+  const inspect = async (name: string) => {
+    const answer = await api.request('GET', at(name, '/json'));
+    if (answer.status === 404) throw missing(name);
+    return read(inspectSchema, good(answer, `to inspect ${name}`), 'inspect');
+  };
   return {
     endpoint,
     facts: () => describe(api),
     daemon: () => describe(api),
     load: (store, image, tag, signal) => load(api, store, image, tag, signal),
     async create(name, spec) {
-      const answer = await api.request('POST', `/containers/create?name=${encodeURIComponent(name)}`, { json: spec });
-      if (answer.status !== 201) throw createRefused(answer);
-      return read(createdSchema, answer, 'create').Id;
+      const send = async (json: ContainerSpec) => {
+        const answer = await api.request('POST', `/containers/create?name=${encodeURIComponent(name)}`, { json });
+        if (answer.status !== 201) throw createRefused(answer);
+        return read(createdSchema, answer, 'create').Id;
+      };
+      return (await podman.spoken()) ? podman.create(spec, send) : send(spec);
     },
-    async inspect(name) {
-      const answer = await api.request('GET', at(name, '/json'));
-      if (answer.status === 404) throw missing(name);
-      return read(inspectSchema, good(answer, `to inspect ${name}`), 'inspect');
+    async differences(name, spec, image, facts) {
+      if (await podman.spoken()) return podman.differences(name, spec, image);
+      return differences(spec, image, await inspect(name), facts);
     },
+    inspect,
     async attach(name) {
       const { input, chunks, destroy } = await api.upgrade(at(name, '/attach?stream=1&stdin=1&stdout=1&stderr=1'));
       return { input, output: pieces(chunks), destroy };
@@ -137,7 +150,10 @@ export function docker(endpoint: Endpoint): Runtime {
       const stats = read(statsSchema, good(answer, `for statistics of ${name}`), 'stats');
       return usageOf(stats);
     },
-    openNetwork: () => openNetwork(api),
+    async openNetwork() {
+      if (await podman.spoken()) throw podman.noBridge();
+      return openNetwork(api);
+    },
   };
 }
 
@@ -176,12 +192,14 @@ async function describe(api: Engine): Promise<Daemon> {
     memoryLimit: info.MemoryLimit ?? false,
     pidsLimit: info.PidsLimit ?? false,
     cpuLimit: info.CpuCfsQuota ?? false,
-    init: info.InitBinary ?? '',
     lacking: [
       ...(info.MemoryLimit === false ? (['memory'] as const) : []),
       ...(info.PidsLimit === false ? (['processes'] as const) : []),
       ...(info.CpuCfsQuota === false ? (['processor time'] as const) : []),
     ],
+    // Podman doesn't name its own; without it, its create request fails and says so.
+    init: info.InitBinary || (info.BuildahVersion === undefined ? '' : 'catatonit'),
+    engine: info.BuildahVersion === undefined ? 'docker' : 'podman',
   };
 }
 

@@ -49,9 +49,12 @@ export function daemonChecks(daemon: Daemon, machine: Pick<Machine, 'uid'>): rea
   const limits = { memory: daemon.memoryLimit, processes: daemon.pidsLimit, processor: daemon.cpuLimit };
   const missing = Object.entries(limits).flatMap(([name, there]) => (there ? [] : [name]));
   return [
-    major > 20 || (major === 20 && minor >= 10)
-      ? check('docker-version', 'ok', `Docker ${daemon.version}`)
-      : check('docker-version', 'fail', `Docker ${daemon.version} is too old`, 'Install 20.10 or newer.'),
+    ...(daemon.engine === 'podman' ? podmanChecks(major, minor) : []),
+    daemon.engine === 'podman'
+      ? check('docker-version', 'ok', `Podman ${daemon.version}, by its Docker API`)
+      : major > 20 || (major === 20 && minor >= 10)
+        ? check('docker-version', 'ok', `Docker ${daemon.version}`)
+        : check('docker-version', 'fail', `Docker ${daemon.version} is too old`, 'Install 20.10 or newer.'),
     daemon.os === 'linux'
       ? check('containers', 'ok', `Linux containers, ${daemon.architecture}`)
       : check('containers', 'fail', `The daemon runs ${daemon.os} containers`, 'Switch it to Linux containers.'),
@@ -88,6 +91,15 @@ export function daemonChecks(daemon: Daemon, machine: Pick<Machine, 'uid'>): rea
           'Give that user, or everyone, the rights a server needs on a folder before sharing it.',
         )
       : check('rootless', 'ok', has('rootless') ? 'The daemon is rootless' : 'Shared folders are used as their owner'),
+  ];
+}
+
+/** What Podman can't do, said before somebody counts on it. */
+function podmanChecks(major: number, minor: number): readonly Check[] {
+  return [
+    major > 4 || (major === 4 && minor >= 3)
+      ? check('podman', 'warn', 'Podman hides fewer kernel files than are asked for, and has no --allow-net all')
+      : check('podman', 'fail', 'Podman before 4.3 was never tried', 'Install 4.3 or newer, or Docker.'),
   ];
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
-import { type DaemonFacts, differences, wallsDiffer } from './compare.ts';
+import { type DaemonFacts, wallsDiffer } from './compare.ts';
 import { type Decision, type EgressOptions, serveEgress } from './egress.ts';
 import { forwarder, PROXY_VARIABLES } from './forwarder.ts';
 import type { RunImage } from './image.ts';
@@ -100,7 +100,7 @@ async function behindProxy(options: WayOptions, destinations: readonly string[])
       },
     });
     const id = await runtime.create(container, spec);
-    const differing = differences(spec, options.image, await runtime.inspect(container), options.facts);
+    const differing = await runtime.differences(container, spec, options.image, options.facts);
     if (differing.length > 0) throw wallsDiffer(container, differing);
     await runtime.start(container);
     await withinTime(egress.ready, container, options.signal);

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { Digest } from '../digest/index.ts';
 import type { Store } from '../registry/index.ts';
-import type { Daemon, DaemonFacts, Inspect } from './compare.ts';
+import type { Daemon, DaemonFacts, Difference, Inspect } from './compare.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Piece } from './frames.ts';
 import type { RunImage } from './image.ts';
@@ -65,6 +65,13 @@ export interface Runtime {
   create(name: string, spec: ContainerSpec): Promise<string>;
   /** @throws McpBuildError `container-missing` */
   inspect(name: string): Promise<Inspect>;
+  /** How what the engine made of a container differs from what it was asked for. Before `start`; empty where nothing does. */
+  differences(
+    name: string,
+    spec: ContainerSpec,
+    image: Pick<RunImage, 'env' | 'entrypoint' | 'labels'>,
+    facts: DaemonFacts,
+  ): Promise<readonly Difference[]>;
   /** Its streams. Before `start`, or output is lost. */
   attach(name: string): Promise<Attached>;
   /** Resolves once the engine listens for the container's next end, so that `start` can't be faster; `exit` settles with that end. */

@@ -4,7 +4,7 @@ import type { Digest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
 import { capable } from './capable.ts';
-import { type DaemonFacts, differences, wallsDiffer } from './compare.ts';
+import { type DaemonFacts, wallsDiffer } from './compare.ts';
 import type { Decision, EgressOptions } from './egress.ts';
 import { type RunImage, readImage } from './image.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -130,8 +130,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     });
     const spec = await plan(options, { imageId, image, facts, volumes, way, labels }, folder);
     await runtime.create(container, spec);
-    const found = await runtime.inspect(container);
-    const differing = differences(spec, image, found, facts);
+    const differing = await runtime.differences(container, spec, image, facts);
     if (differing.length > 0) throw wallsDiffer(container, differing);
     return await begin(options, container, volumes, discard, () => removePrivate(folder));
   } catch (error) {

@@ -67,9 +67,9 @@ async function pythonEntries(program: string, version: string): Promise<Entry[]>
 
 const MAIN = fileURLToPath(new URL('./runner-process.ts', import.meta.url));
 
-export async function stage(): Promise<Stage> {
+export async function stage(engine: () => Promise<Dockerd> = testDocker): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'runner-e2e-'));
-  const daemon = await testDocker();
+  const daemon = await engine();
   const store = await openLayout(join(folder, 'store'));
   const state = join(folder, 'state');
   const shellLayer = await putLayer(store, await busyboxEntries());

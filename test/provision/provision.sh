@@ -101,6 +101,8 @@ apt_packages() {
   have python3 || wanted="$wanted python3"
   if [ "$what" = test ]; then
     for package in docker-registry skopeo umoci age zstd chromium; do have $package || wanted="$wanted $package"; done
+    # Podman's reaper of orphans is a package of its own.
+    have podman && have catatonit || wanted="$wanted podman catatonit"
     python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
   fi
   [ -n "$wanted" ] || return 0
@@ -125,7 +127,7 @@ apt_packages() {
   if ! have dockerd && ! docker_reachable; then lack docker "$reason"; fi
   have python3 || lack python3 "$reason"
   if [ "$what" = test ]; then
-    for package in docker-registry skopeo umoci age zstd chromium; do have $package || lack $package "$reason"; done
+    for package in docker-registry skopeo umoci age zstd chromium podman catatonit; do have $package || lack $package "$reason"; done
   fi
 }
 
@@ -146,7 +148,9 @@ pip_tool() { # project, version, commands it brings…
   shift 2
   for command in "$@"; do
     [ -x "$cache/$project-$version/bin/$command" ] || {
-      python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
+      # Podman's reaper of orphans is a package of its own.
+    have podman && have catatonit || wanted="$wanted podman catatonit"
+    python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
       say "installing $project $version"
       attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/$project-$version" \
         "$project==$version" || { lack "$command" "pip could not install $project $version"; return 0; }
