@@ -11,8 +11,7 @@ import { hexOf } from '../../digest/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { hasLock, readLockFolder, writeLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
-import { lockSource, RELEASE_AGE_DAYS } from './lock.ts';
-import { checkWanted, documentKey, keepLocal, localPlaces, type Wanted, wantedSource } from './wanted.ts';
+import type { Wanted } from './wanted.ts';
 
 export interface StateLockOptions {
   readonly home: Home;
@@ -39,6 +38,9 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
   await withFileLock(`${folder}.lock`, async () => {
     // Another process may have made it while this one waited.
     if (await covers(folder, wanted)) return;
+    // Resolvers, loaded only here: what was locked before starts without them.
+    const { lockSource, RELEASE_AGE_DAYS } = await import('./lock.ts');
+    const { checkWanted, keepLocal, localPlaces, wantedSource } = await import('./wanted.ts');
     const { source, ...rest }: Wanted = await wantedSource(text, { ...options, workspace: undefined });
     const kept = (await hasLock(folder)) ? (await readLockFolder(folder)).lock : undefined;
     const platforms = [...new Set([...(kept ? (Object.keys(kept.platforms) as Platform[]) : []), ...wanted])].sort();
@@ -81,6 +83,7 @@ export async function folderOf(
 ): Promise<string> {
   if (!looksLikeServerJson(text) && !looksLikeFile(text))
     return stateLockFolder(options.home, parseSource(text), options.bin);
+  const { documentKey } = await import('./wanted.ts');
   const choice = [options.package ?? 'package', ...(options.bin === undefined ? [] : [options.bin])];
   return join(
     options.home.locks,
