@@ -248,21 +248,42 @@ export interface SessionInput {
 /** What the runner needs to know to start a verified image on this machine. @throws McpBuildError `permission-refused` beyond what the policy allows */
 export async function sessionOptions(input: SessionInput): Promise<SessionOptions & Pinned> {
   const { verified, home, environment, say } = input;
-  refuseBeyond(verified, input.permissions, verified.server.name);
+  const { args, values, permissions } = withDefaults(verified, input);
+  refuseBeyond(verified, permissions, verified.server.name);
   return {
     runtime: input.runtime ?? (await runtimeOf(environment)),
     store: verified.store,
     image: verified.image,
     server: verified.server,
-    permissions: input.permissions,
-    args: input.args,
-    environment: input.values,
+    permissions,
+    args,
+    environment: values,
     reaper: reaperOf(home, say),
     machine: machineOf(home, environment),
     say,
     ...(verified.pins ? { pins: verified.pins } : {}),
     ...(input.limits ? { limits: input.limits } : {}),
     ...(input.signal ? { signal: input.signal } : {}),
+  };
+}
+
+/** What the user doesn't say is as its publisher has signed it: arguments, and variables that have a value by default. */
+function withDefaults(
+  { grounds }: Verified,
+  { args, values, permissions }: SessionInput,
+): Pick<SessionInput, 'args' | 'values' | 'permissions'> {
+  const signed = grounds?.server;
+  if (!signed) return { args, values, permissions };
+  const defaults = signed.environment.filter(
+    (one) => one.default !== undefined && !one.secret && !Object.hasOwn(values, one.name),
+  );
+  return {
+    args: args.length > 0 ? args : signed.args,
+    values: { ...Object.fromEntries(defaults.map((one) => [one.name, one.default ?? ''])), ...values },
+    permissions: {
+      ...permissions,
+      environment: [...new Set([...permissions.environment, ...defaults.map(({ name }) => name)])],
+    },
   };
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { homeOf } from '../../../cli/line/home.ts';
 import { folderOf } from '../../../cli/line/source.ts';
-import { environmentValues } from '../../../cli/line/start.ts';
+import { environmentValues, sessionOptions, type Verified } from '../../../cli/line/start.ts';
+import type { Runtime } from '../../../runner/index.ts';
 
 describe('environmentValues', () => {
   it('takes only what is named, from the caller or as given', () => {
@@ -13,6 +14,38 @@ describe('environmentValues', () => {
     expect(() => environmentValues(['MISSING'], {})).toThrowError(
       expect.objectContaining({ code: 'environment-missing', exit: 2 }),
     );
+  });
+});
+
+describe('what a publisher has signed of how a server is started', () => {
+  const signed = {
+    args: ['--local-timezone', 'UTC'],
+    environment: [
+      { name: 'LEVEL', required: false, secret: false, default: 'info' },
+      { name: 'TOKEN', required: true, secret: true },
+    ],
+  };
+  const started = async (args: readonly string[], values: Readonly<Record<string, string>>) => {
+    const {
+      args: given,
+      environment,
+      permissions,
+    } = await sessionOptions({
+      verified: { server: { name: 'time' }, grounds: { server: signed } } as unknown as Verified,
+      home: homeOf({ MCP_BUILD_HOME: '/x' }),
+      environment: {},
+      permissions: { network: 'none', volumes: [], environment: Object.keys(values) },
+      values,
+      args,
+      say: () => undefined,
+      runtime: {} as Runtime,
+    });
+    return [given, environment, permissions.environment];
+  };
+
+  it('holds where the user says nothing else', async () => {
+    expect(await started([], {})).toEqual([signed.args, { LEVEL: 'info' }, ['LEVEL']]);
+    expect(await started(['--help'], { LEVEL: 'debug' })).toEqual([['--help'], { LEVEL: 'debug' }, ['LEVEL']]);
   });
 });
 
