@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hostPlatform, parseSource } from '../../builders/index.ts';
+import { parseSource } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import {
   type Behind,
@@ -15,7 +15,7 @@ import {
   type TlsMaterial,
 } from '../../gateway/index.ts';
 import { resolveSecret } from '../../runner/index.ts';
-import { hasLock, readLockFolder } from './folder.ts';
+import { hasLock } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { stateLockFolder } from './source.ts';
 import { logFolder, sessionOptions, verifiedImage } from './start.ts';
@@ -43,9 +43,10 @@ async function contained(
   { home, environment, locked, progress, say, incident }: PrepareOptions,
 ): Promise<Prepared> {
   const note = (line: string) => say(`${name}: ${line}`);
-  if (target.kind === 'package') await checkTarget(target, home, locked);
+  if (target.kind === 'package' && locked) await requireLock(target.source, target.bin, home);
   const wanted = target.kind === 'package' ? target.source : target.image;
-  const verified = await verifiedImage(wanted, { home, environment, progress, say: note });
+  const bin = target.kind === 'package' ? target.bin : undefined;
+  const verified = await verifiedImage(wanted, { home, environment, progress, say: note, bin });
   const resolved: Record<string, string> = { ...values };
   for (const [variable, reference] of Object.entries(secrets)) {
     resolved[variable] = await resolveSecret(reference, { environment });
@@ -75,37 +76,24 @@ async function contained(
     incident({ kind: 'egress-refused', server: name, host, port });
     note(`refused ${host}:${port} (${reason}); "permissions": {"network": ["${host}:${port}"]} would allow it`);
   };
-  const open = containerChannel({ session: { ...session, onDecision }, logs: logFolder(home) });
+  const open = containerChannel({
+    session: { ...session, onDecision },
+    logs: logFolder(home),
+    pins: session.pins,
+    onDrift: (what) => note(`tools-drift: not as signed: ${what}`),
+  });
   return { open, digest: verified.image.digest };
 }
 
-/** @throws McpBuildError `not-locked`, `command-refused` */
-async function checkTarget(
-  { source: text, bin }: { readonly source: string; readonly bin: string | undefined },
-  home: Home,
-  locked: boolean,
-): Promise<void> {
-  const source = parseSource(text);
-  const folder = stateLockFolder(home, source);
-  const known = await hasLock(folder);
-  if (locked && !known) {
-    throw new McpBuildError({
-      code: 'not-locked',
-      message: `${text} is not locked yet`,
-      input: text,
-      fix: `Start the gateway without --locked once, or run \`mcp-build run ${text}\`.`,
-      exit: 4,
-    });
-  }
-  if (bin === undefined || !known) return;
-  const { lock } = await readLockFolder(folder);
-  if (lock.platforms[hostPlatform()] === undefined || lock.bin === bin || lock.bin === undefined) return;
+/** @throws McpBuildError `not-locked` */
+async function requireLock(source: string, bin: string | undefined, home: Home): Promise<void> {
+  if (await hasLock(stateLockFolder(home, parseSource(source), bin))) return;
   throw new McpBuildError({
-    code: 'command-refused',
-    message: `${text} is locked for its command ${lock.bin}, not ${bin}`,
-    input: bin,
-    fix: 'Lock it anew for the other command.',
-    exit: 2,
+    code: 'not-locked',
+    message: `${source} is not locked yet`,
+    input: source,
+    fix: `Start the gateway without --locked once, or run \`mcp-build run ${source}\`.`,
+    exit: 4,
   });
 }
 
