@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isMarkedAsUntransferable } from 'node:worker_threads';
 import { constants, crc32, deflateRaw, deflateRawSync } from 'node:zlib';
 
 /** Bytes of input that are deflated by themselves. Part of the format: another size gives other bytes. */
@@ -65,7 +66,8 @@ function deflate({ bytes, last }: Chunk): Promise<Buffer> {
 function cut(output: Buffer): Buffer {
   const own = Buffer.allocUnsafeSlow(output.length);
   output.copy(own);
-  (output.buffer as ArrayBuffer).transfer(0);
+  // A small output that zlib gave in two pieces was joined in a slab of Node's pool, which others use and nobody can give back.
+  if (!isMarkedAsUntransferable(output.buffer)) (output.buffer as ArrayBuffer).transfer(0);
   return own;
 }
 
