@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander';
+import { lockDigest } from '../builders/index.ts';
 import { readBounded, writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
-import { type Finding, finding, parseVex } from '../vetting/index.ts';
+import { type Finding, finding, html, markdown, parseVex, type Report, sarif } from '../vetting/index.ts';
 import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
 import { vettingRules } from './line/audit-policy.ts';
@@ -18,8 +19,9 @@ import { readLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { examples, jsonOption, repeated } from './options.ts';
 import { table, terminal } from './terminal.ts';
+import { version } from './version.ts';
 
-const FORMATS = ['table', 'json'] as const;
+const FORMATS = ['table', 'json', 'sarif', 'markdown', 'html'] as const;
 
 interface Options {
   readonly policy?: string;
@@ -63,6 +65,7 @@ export function auditCommand(): Command {
         ['mcp-build audit npm:@modelcontextprotocol/server-memory', 'before it is locked'],
         ['mcp-build audit server-memory', 'a lock, with the tools that were recorded beside it'],
         ['mcp-build audit server-memory --previous old/server-memory', 'in a review: what does the update bring?'],
+        ['mcp-build audit server-memory --format html --output report.html', 'a report to read'],
         ['mcp-build audit ~/.cursor/mcp.json', 'every server that a client starts'],
       ),
     )
@@ -108,17 +111,12 @@ async function audit(text: string, options: Options): Promise<void> {
   const refused = audited.some((one) => one.refused.length > 0);
   const document = { audited: audited.map(summary), about, refused };
   const format = options.json ? 'json' : (options.format ?? 'table');
-  const shown =
-    format === 'json'
-      ? JSON.stringify(document)
-      : audited
-          .map((one) => describe(one, options.all === true))
-          .concat(about.map(line))
-          .join('\n\n');
+  const reports = audited.map((one) => reportOf(one, file, now));
+  const shown = render(format, { document, reports, audited, about, all: options.all === true });
   if (options.output === undefined) {
-    await out.result(document, shown);
+    await out.result(document, shown.trimEnd());
   } else {
-    await writeAtomic(options.output, `${shown}\n`);
+    await writeAtomic(options.output, `${shown.trimEnd()}\n`);
     out.note(`wrote ${options.output}`);
   }
   if (refused) process.exitCode = 4;
@@ -141,6 +139,41 @@ async function targetsOf(text: string, options: TargetOptions): Promise<{ target
       return { targets, about };
     }
   }
+}
+
+interface Rendering {
+  readonly document: object;
+  readonly reports: readonly Report[];
+  readonly audited: readonly Audited[];
+  readonly about: readonly Finding[];
+  readonly all: boolean;
+}
+
+function render(format: (typeof FORMATS)[number], { document, reports, audited, about, all }: Rendering): string {
+  switch (format) {
+    case 'json':
+      return JSON.stringify(document);
+    case 'sarif':
+      return sarif(reports);
+    case 'markdown':
+      return markdown(reports);
+    case 'html':
+      return html(reports);
+    case 'table':
+      return [...audited.map((one) => describe(one, all)), ...about.map(line)].join('\n\n');
+  }
+}
+
+function reportOf(one: Audited, policy: string | undefined, now: Date): Report {
+  const { ecosystem, name, version: released } = one.lock.source;
+  return {
+    ...one,
+    source: `${ecosystem}:${name}@${released}`,
+    lock: lockDigest(one.lock),
+    policy,
+    now,
+    version: version(),
+  };
 }
 
 function summary({ name, findings, refused, packages }: Audited) {

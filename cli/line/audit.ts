@@ -1,10 +1,11 @@
 import { join } from 'node:path';
-import { type Artifact, artifactCache, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
+import { type Artifact, artifactCache, type Lock, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
 import { parseIntegrity } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
 import { DEFAULT_VETTING, type VettingRules } from '../../trust/index.ts';
 import {
+  type Advisories,
   type AskApi,
   type AuditInput,
   applyVex,
@@ -52,6 +53,10 @@ export interface AuditOptions {
 /** A lock, looked at from every side, and what the policy makes of it. */
 export interface Audited {
   readonly name: string;
+  readonly lock: Lock;
+  readonly provenance: AuditInput['provenance'];
+  readonly advisories: Advisories | undefined;
+  readonly tools: ToolList | undefined;
   /** Everything, as the policy weighs it; worst first. */
   readonly findings: readonly Finding[];
   /** For these nothing is to be built, published or signed. */
@@ -68,7 +73,9 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
   const rules = options.rules ?? DEFAULT_VETTING;
   const contents = await readLock(folder, options);
   const packages = packagesOf(folder.lock, folder.files, contents);
-  const asked = options.offline ? {} : await askIndexes(packages, { ...options, rules });
+  const asked: Partial<Awaited<ReturnType<typeof askIndexes>>> = options.offline
+    ? {}
+    : await askIndexes(packages, { ...options, rules });
   const previous = options.previous ? await readPrevious(options.previous, options) : undefined;
   const everyone = [...packages, ...(previous?.packages ?? [])];
   const advisories =
@@ -89,6 +96,10 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
   });
   return {
     name: folder.lock.name,
+    lock: folder.lock,
+    provenance: asked.provenance,
+    advisories,
+    tools: options.tools,
     ...decide(applyVex(found, options.vex ?? []), rules, options.now),
     packages,
     contents,

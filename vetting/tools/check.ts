@@ -55,6 +55,8 @@ export function examineTools(server: string, list: ToolList): readonly Finding[]
         subject,
         `Its text reads like instructions to a model: ${result.signals.map(({ title }) => title).join(', ')}`,
         {
+          // A single weak sign is for a person to look at; docs/vetting.md says how often it errs.
+          ...(result.score < 1 ? { severity: 'medium' as const } : {}),
           evidence: result.signals.slice(0, 10).map(({ at, excerpt }) => `${at}: ${printed(excerpt)}`),
         },
       ),

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../digest/index.ts';
+import { finding, html, markdown, type Report, sarif } from '../../vetting/index.ts';
+import { npmPackage } from './packages.ts';
+
+const evil = '<script>alert(1)</script> | ![x](https://x.test) @team `"\'';
+const server = npmPackage('server', '1.0.0', {}, { server: true, needs: ['npm:dep@1.0.0'] });
+const dep = npmPackage('dep', '1.0.0', {}, { needs: ['npm:server@1.0.0'] });
+const bad = finding('startup-hook', 'npm:dep@1.0.0', evil, {
+  evidence: [evil],
+  path: ['npm:server@1.0.0', 'npm:dep@1.0.0'],
+});
+const excused = finding('deprecated', 'npm:dep@1.0.0', 'old', { excepted: { reason: evil, expires: '2027-01-01' } });
+const fact = finding('network-host', 'npm:dep@1.0.0', 'Names 1 host', { evidence: [evil] });
+const report: Report = {
+  name: 'server',
+  source: 'npm:server@1.0.0',
+  lock: sha256('lock'),
+  findings: [bad, excused, fact],
+  refused: [bad],
+  packages: [server, dep],
+  contents: new Map(),
+  provenance: new Map([
+    [
+      'npm:dep@1.0.0',
+      {
+        signature: { state: 'valid' },
+        attestation: { state: 'attested', origin: { issuer: 'i', repository: `https://forge.test/${evil}` } },
+      },
+    ],
+  ]),
+  tools: {
+    instructions: null,
+    tools: [{ name: evil, digest: 'x', definition: { description: evil } }],
+    prompts: [],
+    resources: [],
+    resourceTemplates: [],
+  },
+  advisories: { from: 'exports', collected: new Map([['npm', new Date('2026-10-30')]]) },
+  policy: undefined,
+  now: new Date('2026-11-01'),
+  version: '0.1.0',
+};
+
+describe('a report', () => {
+  it('as HTML runs nothing, loads nothing, and shows markup as text', () => {
+    const text = html([report]);
+    expect(text).not.toContain('<script');
+    expect(text).not.toMatch(/<(?:img|link|iframe|object|form)\b|\son\w+=|src=|href="(?!#)/);
+    expect(text).toContain("default-src 'none'");
+    for (const part of ['Refused', 'npm:dep@1.0.0', '&#60;script&#62;', 'forge.test', 'npm of 2026-10-30'])
+      expect(text).toContain(part);
+  });
+
+  it('as HTML writes a tree that bites its own tail, once', () => {
+    expect(html([report]).match(/npm:dep<\/code>/g)).toHaveLength(1);
+  });
+
+  it('as Markdown neither links, mentions nor breaks its table', () => {
+    const lines = markdown([report]).split('\n');
+    const row =
+      lines.find((line) => line.includes('startup')) ?? lines.find((line) => line.includes('❌ | high')) ?? '';
+    expect(row.replace(/`[^`]*`/g, '').split('|')).toHaveLength(7);
+    expect(markdown([report])).not.toMatch(/!\[|<script|@team/);
+  });
+
+  it('as SARIF has a rule for each result, levels, suppressions and stable fingerprints', () => {
+    const parsed = JSON.parse(sarif([report])) as {
+      version: string;
+      runs: {
+        tool: { driver: { rules: { id: string }[] } };
+        results: { ruleId: string; level: string; suppressions?: object[]; partialFingerprints: object }[];
+      }[];
+    };
+    const [run] = parsed.runs;
+    expect(parsed.version).toBe('2.1.0');
+    const rules = new Set(run?.tool.driver.rules.map(({ id }) => id));
+    expect(run?.results.every(({ ruleId }) => rules.has(ruleId))).toBe(true);
+    expect(run?.results.map(({ level }) => level)).toEqual(['error', 'note', 'none']);
+    expect(run?.results[1]?.suppressions).toHaveLength(1);
+    const again = JSON.parse(sarif([{ ...report, now: new Date() }])) as typeof parsed;
+    expect(again.runs[0]?.results.map((one) => one.partialFingerprints)).toEqual(
+      run?.results.map((one) => one.partialFingerprints),
+    );
+  });
+});

@@ -1,0 +1,151 @@
+import type { Finding } from '../finding.ts';
+import { nameOf, type Package } from '../tree.ts';
+import { ageOf, type Report, titleOf } from './report.ts';
+import { STYLE } from './style.ts';
+
+/** Nodes of a tree that are written out; one package needed by many would otherwise be there a thousand times. */
+const NODES = 5000;
+
+/** One file without scripts, pictures or anything from elsewhere: it can be mailed, archived, and opened in ten years. */
+export function html(reports: readonly Report[]): string {
+  const refused = reports.some((one) => one.refused.length > 0);
+  const title = reports.map(({ name }) => name).join(', ');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${escaped(title)}: ${refused ? 'refused' : 'nothing refused'}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+${reports.map(section).join('\n')}
+<footer>mcp-build ${escaped(reports[0]?.version ?? '')}, ${escaped(reports[0]?.now.toISOString() ?? '')}</footer>
+</body>
+</html>
+`;
+}
+
+function section(report: Report): string {
+  const { name, source, lock, findings, refused, packages, policy } = report;
+  const told = findings.filter(({ severity, excepted }) => severity !== 'none' && !excepted);
+  const excepted = findings.filter((one) => one.excepted);
+  const facts = findings.filter((one) => one.severity === 'none' && !one.excepted);
+  const news = findings.filter(({ isNew }) => isNew);
+  return `<main>
+<header class="${refused.length > 0 ? 'bad' : 'good'}">
+<p class="verdict">${refused.length > 0 ? 'Refused' : 'Nothing refused'}</p>
+<h1>${escaped(name)}</h1>
+<p><code>${escaped(source)}</code> · ${packages.length} packages · ${told.length} findings, ${facts.length} facts</p>
+<p class="small">Lock <code>${escaped(lock)}</code><br>${escaped(policy === undefined ? 'Default policy' : `Policy ${policy}`)}; ${escaped(ageOf(report))}.</p>
+</header>
+<nav><a href="#${anchor(name)}-findings">Findings</a> <a href="#${anchor(name)}-tools">Tools</a> <a href="#${anchor(name)}-reach">Reach</a> <a href="#${anchor(name)}-provenance">Provenance</a> <a href="#${anchor(name)}-tree">Dependencies</a></nav>
+<h2 id="${anchor(name)}-findings">Findings</h2>
+${told.length === 0 ? '<p>None.</p>' : told.map((one) => card(one, refused.includes(one))).join('\n')}
+${news.length === 0 ? '' : `<h2>New since the previous lock</h2><ul>${news.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.message)}</li>`).join('')}</ul>`}
+${excepted.length === 0 ? '' : `<h2>Accepted by exception</h2><ul>${excepted.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.code)}: ${escaped(one.excepted?.reason ?? '')} <span class="small">until ${escaped(one.excepted?.expires ?? '')}</span></li>`).join('')}</ul>`}
+<h2 id="${anchor(name)}-tools">Tools</h2>
+${tools(report)}
+<h2 id="${anchor(name)}-reach">What its code names</h2>
+<p class="small">Hosts, variables and programs that are written in the code of a package. A server reaches and is given only what it is allowed.</p>
+${reach(facts)}
+<h2 id="${anchor(name)}-provenance">Provenance</h2>
+${provenance(report)}
+<h2 id="${anchor(name)}-tree">Dependencies</h2>
+${tree(report)}
+</main>`;
+}
+
+function card(one: Finding, refused: boolean): string {
+  const { severity, subject, message, evidence, remedy, path, code, fixed } = one;
+  return `<article class="${severity}">
+<h3><span class="badge">${severity}</span> ${escaped(titleOf(one))} <code>${escaped(subject)}</code>${refused ? ' <span class="refused">refused</span>' : ''}</h3>
+<p>${escaped(message)}</p>
+${evidence.length === 0 ? '' : `<pre>${escaped(evidence.slice(0, 40).join('\n'))}</pre>`}
+<p class="small">${path && path.length > 1 ? `${path.map(escaped).join(' → ')}<br>` : ''}${escaped(remedy)}${fixed === undefined ? '' : ` Fixed in ${escaped(fixed)}.`} <code>${escaped(code)}</code></p>
+</article>`;
+}
+
+function tools({ tools: list, name, findings }: Report): string {
+  if (!list) return '<p>Nobody has listed them: <code>mcp-build test</code> does.</p>';
+  const poisoned = new Set(findings.filter(({ code }) => code === 'tool-poisoning').map(({ subject }) => subject));
+  const rows = list.tools.map(({ name: tool, definition }) => {
+    const { description } = (definition ?? {}) as { description?: unknown };
+    const bad = poisoned.has(`tool:${name}/${tool}`);
+    return `<tr${bad ? ' class="high"' : ''}><th scope="row"><code>${escaped(tool)}</code></th><td>${escaped(typeof description === 'string' ? description.slice(0, 600) : '')}</td></tr>`;
+  });
+  const more = [
+    [list.prompts.length, 'prompts'],
+    [list.resources.length, 'resources'],
+    [list.resourceTemplates.length, 'resource templates'],
+  ]
+    .filter(([count]) => count !== 0)
+    .map(([count, what]) => `${count} ${what}`);
+  return `<table><thead><tr><th>Tool</th><th>What it tells a model</th></tr></thead><tbody>${rows.join('')}</tbody></table>${more.length === 0 ? '' : `<p>And ${more.join(', ')}.</p>`}`;
+}
+
+const REACH = ['network-host', 'environment', 'child-process', 'dynamic-code', 'native-binary', 'minified'] as const;
+
+function reach(facts: readonly Finding[]): string {
+  const parts = REACH.flatMap((code) => {
+    const own = facts.filter((one) => one.code === code);
+    const [first] = own;
+    if (!first) return [];
+    const rows = own.map(
+      ({ subject, evidence }) =>
+        `<tr><th scope="row"><code>${escaped(subject)}</code></th><td>${evidence.slice(0, 40).map(escaped).join('<br>')}</td></tr>`,
+    );
+    return [
+      `<details><summary>${escaped(titleOf(first))} <span class="small">${own.length} packages</span></summary><table><tbody>${rows.join('')}</tbody></table></details>`,
+    ];
+  });
+  return parts.length === 0 ? '<p>Nothing.</p>' : parts.join('\n');
+}
+
+function provenance({ provenance: known, packages }: Report): string {
+  if (!known) return '<p>Nobody was asked.</p>';
+  const own = packages.filter(({ ref }) => known.has(ref));
+  const attested = own.flatMap(({ ref }) => {
+    const said = known.get(ref)?.attestation;
+    return said?.state === 'attested'
+      ? [
+          `<tr><th scope="row"><code>${escaped(ref)}</code></th><td>${escaped(said.origin.repository)}<br><span class="small">${escaped(said.origin.workflow ?? '')}</span></td></tr>`,
+        ]
+      : [];
+  });
+  const signed = own.filter(({ ref }) => known.get(ref)?.signature.state === 'valid').length;
+  return `<p>${attested.length} of ${own.length} packages say, signed, where they were built; ${signed} have a valid signature of their registry.</p>${attested.length === 0 ? '' : `<table><tbody>${attested.join('')}</tbody></table>`}`;
+}
+
+function tree({ packages, findings }: Report): string {
+  const byRef = new Map(packages.map((one) => [one.ref, one]));
+  const worst = new Map<string, string>();
+  for (const { subject, severity, excepted } of [...findings].reverse())
+    if (severity !== 'none' && !excepted) worst.set(subject, severity);
+  const shown = new Set<string>();
+  let nodes = 0;
+  const node = (one: Package): string => {
+    nodes += 1;
+    const mark = worst.get(one.ref);
+    const label = `<code${mark ? ` class="${mark}"` : ''}>${escaped(nameOf(one))}</code> <span class="small">${escaped(one.version)}${one.license ? ` · ${escaped(one.license)}` : ''}</span>`;
+    // Written out once; the second time it is only named.
+    if (shown.has(one.ref) || one.needs.length === 0 || nodes > NODES)
+      return `<li>${label}${one.needs.length > 0 && shown.has(one.ref) ? ' <span class="small">(above)</span>' : ''}</li>`;
+    shown.add(one.ref);
+    const needs = one.needs.flatMap((ref) => byRef.get(ref) ?? []);
+    return `<li><details open><summary>${label}</summary><ul>${needs.map(node).join('')}</ul></details></li>`;
+  };
+  const roots = packages.filter(({ server }) => server);
+  const base = packages.filter((one) => one.base);
+  return `<ul class="tree">${roots.map(node).join('')}</ul><details><summary>Base image <span class="small">${base.length} packages</span></summary><ul>${base.map(node).join('')}</ul></details>`;
+}
+
+function anchor(name: string): string {
+  return name.replace(/[^A-Za-z0-9-]/g, '-');
+}
+
+/** For text and for attributes in double quotes. */
+function escaped(value: string): string {
+  return value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}

@@ -1,0 +1,70 @@
+import type { Finding } from '../finding.ts';
+import { ageOf, type Report, titleOf } from './report.ts';
+
+/** Rows of one table; a job summary has a size that it must not pass. */
+const ROWS = 200;
+
+/** A summary for a pull request or a job. */
+export function markdown(reports: readonly Report[]): string {
+  return `${reports.map(one).join('\n\n')}\n`;
+}
+
+function one(report: Report): string {
+  const { name, source, findings, refused, packages, policy } = report;
+  const told = findings.filter(({ severity, excepted }) => severity !== 'none' && !excepted);
+  const facts = findings.filter(({ severity }) => severity === 'none');
+  const excepted = findings.filter((found) => found.excepted);
+  const news = findings.filter(({ isNew }) => isNew);
+  return [
+    `### ${refused.length > 0 ? '❌' : '✅'} ${text(name)}`,
+    '',
+    `\`${code(source)}\`, ${packages.length} packages: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${told.length} findings, ${facts.length} facts; ${ageOf(report)}; ${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
+    ...(told.length > 0
+      ? [
+          '',
+          '| | severity | what | where | |',
+          '|---|---|---|---|---|',
+          ...told.slice(0, ROWS).map((found) => row(found, refused.includes(found))),
+        ]
+      : []),
+    ...(told.length > ROWS ? [`… and ${told.length - ROWS} more.`] : []),
+    ...(news.length > 0
+      ? [
+          '',
+          '**New since the previous lock**',
+          '',
+          ...news.slice(0, ROWS).map((found) => `- \`${code(found.subject)}\` ${text(found.message)}`),
+        ]
+      : []),
+    ...(excepted.length > 0
+      ? [
+          '',
+          '<details><summary>Accepted by exception</summary>',
+          '',
+          ...excepted
+            .slice(0, ROWS)
+            .map(
+              (found) =>
+                `- \`${code(found.subject)}\` ${found.code}: ${text(found.excepted?.reason ?? '')} (until ${found.excepted?.expires})`,
+            ),
+          '',
+          '</details>',
+        ]
+      : []),
+  ].join('\n');
+}
+
+function row(found: Finding, refused: boolean): string {
+  const { severity, subject, message, remedy, path } = found;
+  const way = path && path.length > 1 ? `<br>via ${path.slice(0, -1).map(text).join(' → ')}` : '';
+  return `| ${refused ? '❌' : ''} | ${severity} | ${text(titleOf(found))} | \`${code(subject)}\`${way} | ${text(message)}<br>*${text(remedy)}* |`;
+}
+
+/** What would begin markup, a link, a mention or another cell. */
+function text(value: string): string {
+  return value.replace(/[\\`*_[\]<>|~#@!]/g, (character) => `&#${character.charCodeAt(0)};`).replace(/\s+/g, ' ');
+}
+
+function code(value: string): string {
+  return value.replace(/[`|\s]+/g, ' ');
+}
