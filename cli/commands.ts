@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 
 interface Loadable {
@@ -15,7 +16,12 @@ export const COMMANDS = {
   build: { load: async () => (await import('./build.ts')).buildCommand() },
   base: { load: async () => (await import('./base.ts')).baseCommand() },
   test: { load: async () => (await import('./test.ts')).testCommand() },
-  run: { load: async () => (await import('./run.ts')).runCommand() },
+  run: {
+    load: async () => {
+      staySmall();
+      return (await import('./run.ts')).runCommand();
+    },
+  },
   prepare: { load: async () => (await import('./prepare.ts')).prepareCommand() },
   start: { load: async () => (await import('./start.ts')).startCommand() },
   attach: { load: async () => (await import('./start.ts')).attachCommand() },
@@ -55,4 +61,12 @@ export const COMMANDS = {
 
 export function isCommand(name: string): name is keyof typeof COMMANDS {
   return Object.hasOwn(COMMANDS, name);
+}
+
+/**
+ * Lives as long as its server, and there is one for each: room for young objects that grows with the first burst is never given back.
+ * 9 MB less of 88.
+ */
+function staySmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
 }
