@@ -177,7 +177,7 @@ function signed(value: number, digits = 0): string {
 /** Megabytes a second of what comes back. */
 async function throughput(child: ChildProcessWithoutNullStreams): Promise<number> {
   const chunk = Buffer.alloc(1 << 20, 'x');
-  const total = 256;
+  const total = 128;
   let got = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
   const onData = (data: Buffer) => {

@@ -93,7 +93,8 @@ async function keeper(options: Partial<KeeperOptions> = {}, fake: FakeOptions = 
   const ready = async () => {
     for (let turn = 0; turn < 200; turn += 1) {
       const now = await status().catch(() => undefined);
-      if (now?.state === 'ready') return now;
+      // Its socket is there a moment before its record.
+      if (now?.state === 'ready' && (await listKept(folder)).length > 0) return now;
       await sleep(20);
     }
     throw new Error('it was never ready');
@@ -249,6 +250,7 @@ describe('a keeper', () => {
   test('stops all of its servers, and leaves neither socket nor record', async () => {
     const on = await keeper({ size: 2 });
     await until(async () => (await on.status().catch(() => undefined))?.ready.length === 2);
+    await until(async () => (await listKept(on.folder)).length === 1);
     const session = (await takeKept(on.record, {}))!;
     session.exited.catch(() => undefined);
     expect((await stat(on.record.socket)).mode & 0o777).toBe(0o600);
