@@ -2,7 +2,17 @@ import { Command, Option } from 'commander';
 import { lockDigest } from '../builders/index.ts';
 import { readBounded, writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
-import { type Finding, finding, html, markdown, parseVex, type Report, sarif } from '../vetting/index.ts';
+import {
+  checkTogether,
+  decide,
+  type Finding,
+  finding,
+  html,
+  markdown,
+  parseVex,
+  type Report,
+  sarif,
+} from '../vetting/index.ts';
 import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
 import { vettingRules } from './line/audit-policy.ts';
@@ -108,11 +118,13 @@ async function audit(text: string, options: Options): Promise<void> {
       }),
     );
   }
-  const refused = audited.some((one) => one.refused.length > 0);
-  const document = { audited: audited.map(summary), about, refused };
+  const lists = new Map(targets.flatMap(({ name, tools }) => (tools ? [[name, tools] as const] : [])));
+  const together = decide([...about, ...checkTogether(lists)], rules, now);
+  const refused = audited.some((one) => one.refused.length > 0) || together.refused.length > 0;
+  const document = { audited: audited.map(summary), together: together.findings, refused };
   const format = options.json ? 'json' : (options.format ?? 'table');
   const reports = audited.map((one) => reportOf(one, file, now));
-  const shown = render(format, { document, reports, audited, about, all: options.all === true });
+  const shown = render(format, { document, reports, audited, about: together.findings, all: options.all === true });
   if (options.output === undefined) {
     await out.result(document, shown.trimEnd());
   } else {

@@ -24,4 +24,5 @@ export { markdown } from './report/markdown.ts';
 export type { Report } from './report/report.ts';
 export { sarif } from './report/sarif.ts';
 export { examineTools, type ToolItem, type ToolList } from './tools/check.ts';
+export { checkTogether } from './tools/shadowing.ts';
 export { fileKey, nameOf, type Package, packagesOf, pathsOf, refOf } from './tree.ts';

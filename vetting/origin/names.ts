@@ -35,21 +35,21 @@ export function resembles({ kind, name }: Pick<Package, 'kind' | 'name'>): { nam
   const twin = plain.get(plainOf(own));
   if (twin !== undefined && twin !== own) return { name: twin, how: 'spelt almost like' };
   const short = own.slice(own.indexOf('/') + 1);
-  if (short.length < SHORTEST) return undefined;
   const scope = own.slice(0, own.length - short.length);
-  for (const length of [short.length - 1, short.length, short.length + 1]) {
-    for (const other of byLength.get(`${scope}${length}`) ?? []) {
-      if (other.length >= SHORTEST && oneSlip(short, other) && !isVariant(short, other)) {
-        return { name: `${scope}${other}`, how: 'one letter away from' };
-      }
-    }
-  }
   // A scope that slipped: @modelcontextprotocl/server-memory.
   if (scope !== '') {
     for (const other of known) {
       const slash = other.indexOf('/');
       if (slash < 0 || other.slice(slash + 1) !== short) continue;
       if (oneSlip(scope.slice(1, -1), other.slice(1, slash))) return { name: other, how: 'one letter away from' };
+    }
+  }
+  if (short.length < SHORTEST) return undefined;
+  for (const length of [short.length - 1, short.length, short.length + 1]) {
+    for (const other of byLength.get(`${scope}${length}`) ?? []) {
+      if (other.length >= SHORTEST && oneSlip(short, other) && !isVariant(short, other)) {
+        return { name: `${scope}${other}`, how: 'one letter away from' };
+      }
     }
   }
   return undefined;
