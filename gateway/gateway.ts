@@ -19,6 +19,8 @@ export interface GatewayOptions {
   /** Tokens of `token create`, by hash, as they are now. */
   readonly tokens: () => ReadonlyMap<string, Identity>;
   readonly tls?: TlsMaterial;
+  /** A client that takes nothing for so long is cut off, in milliseconds; half a minute by default. */
+  readonly stalled?: number;
   /** Lets everybody in who reaches it, on addresses that others reach, too. */
   readonly anonymous: boolean;
   readonly say: (line: string) => void;
@@ -190,7 +192,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   if (address !== config.address) {
     say('no token protects every server, so only this machine is listened to: make one with `mcp-build token create`');
   }
-  const listening: Listening = await listenOn(address, handler, options.tls);
+  const listening: Listening = await listenOn(address, handler, options.tls, options.stalled);
   const settled = reload(config);
   settled.catch(() => undefined);
   return {
