@@ -11,7 +11,12 @@ import {
   parseVolume,
   type Volume,
 } from '../runner/index.ts';
+import { advisoriesApi } from './line/advisories.ts';
 import { attestImage } from './line/attest.ts';
+import { auditLock, requireVetted } from './line/audit.ts';
+import { attestAudit } from './line/audit-attest.ts';
+import { vettingRules } from './line/audit-policy.ts';
+import { toolsAt } from './line/audit-target.ts';
 import { lockFolderOf, readLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { type SignerFlags, signerOf, signerOptions } from './line/signer.ts';
@@ -20,6 +25,7 @@ import { table, terminal } from './terminal.ts';
 
 interface Options extends SignerFlags {
   readonly spdx?: boolean;
+  readonly audit?: boolean;
   readonly allowNet?: Permissions['network'];
   readonly volume?: readonly Volume[];
   readonly env?: readonly string[];
@@ -34,6 +40,10 @@ export function attestCommand(): Command {
     )
     .argument('<name>', 'a folder of ./lockfiles/', (value) => usage(() => parseServerName(value)))
     .option('--spdx', 'attach an SPDX bill of materials, too')
+    .option(
+      '--audit',
+      'audit it first, and say that it was vetted and which flaws are known; nothing is said of what is refused',
+    )
     .addOption(repeated('--volume <path>', 'a path the server may be given; PATH:rw to write, too', parseVolume))
     .addOption(repeated('--env <name>', 'a variable the server may be given', (word) => word))
     .option('--allow-net <where>', 'all, or destinations: host:port,…', (value) => usage(() => parseNetwork(value)))
@@ -53,12 +63,29 @@ export function attestCommand(): Command {
     const path = lockFolderOf(process.cwd(), name);
     const folder = await readLockFolder(path);
     const tools = await readBounded(join(path, 'tools.json'), 64 * 1024 * 1024).catch(() => undefined);
-    const { subject, attached } = await attestImage(folder, {
+    const store = await openLayout(home.store);
+    const signer = await signerOf(options, home, environment);
+    const started = new Date();
+    const applied = await vettingRules(environment, process.cwd());
+    const audited = options.audit
+      ? await auditLock(folder, {
+          home,
+          environment,
+          workspace: process.cwd(),
+          rules: applied.rules,
+          tools: await toolsAt(join(path, 'tools.json')),
+          api: advisoriesApi(environment),
+          now: started,
+          progress: out.progress,
+        })
+      : undefined;
+    if (audited) requireVetted(audited);
+    const said = await attestImage(folder, {
       home,
       variables: environment,
       workspace: process.cwd(),
-      store: await openLayout(home.store),
-      signer: await signerOf(options, home, environment),
+      store,
+      signer,
       permissions: parsePermissions({
         network: options.allowNet ?? 'none',
         volumes: options.volume ?? [],
@@ -68,6 +95,10 @@ export function attestCommand(): Command {
       spdx: options.spdx === true,
       now: new Date(),
     });
+    const vetted = audited ? await attestAudit(audited, { store, signer, applied, started, now: new Date() }) : [];
+    const { subject } = said;
+    const attached = [...said.attached, ...vetted];
+    if (audited && !audited.advisories) out.note('no advisories were compared with, so nothing is said of known flaws');
     if (!tools) out.note(`${name} was never tested, so nothing is said about its tools: mcp-build test ${name}`);
     await out.result(
       { subject, attached },

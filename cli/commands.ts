@@ -13,6 +13,7 @@ export const COMMANDS = {
   lock: { load: async () => (await import('./lock.ts')).lockCommand() },
   audit: { load: async () => (await import('./audit.ts')).auditCommand() },
   advisories: { load: async () => (await import('./advisories.ts')).advisoriesCommand() },
+  watch: { load: async () => (await import('./watch.ts')).watchCommand() },
   build: { load: async () => (await import('./build.ts')).buildCommand() },
   base: { load: async () => (await import('./base.ts')).baseCommand() },
   test: { load: async () => (await import('./test.ts')).testCommand() },

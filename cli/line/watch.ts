@@ -1,0 +1,110 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { McpBuildError } from '../../errors/index.ts';
+import { openLayout } from '../../registry/index.ts';
+import { failures } from '../../trust/index.ts';
+import { type Decision, decide, type Finding, finding } from '../../vetting/index.ts';
+import { type AuditOptions, auditLock } from './audit.ts';
+import { toolsAt } from './audit-target.ts';
+import { hasLock, readLockFolder } from './folder.ts';
+import { type Applied, policyOf } from './policy.ts';
+import { verifyImage } from './verify.ts';
+
+export interface WatchOptions extends AuditOptions {
+  readonly workspace: string;
+}
+
+export interface Watched extends Decision {
+  readonly name: string;
+}
+
+/** The names under `./lockfiles/` that have a lock. */
+export async function lockedNames(workspace: string): Promise<readonly string[]> {
+  const folder = join(workspace, 'lockfiles');
+  const names = await readdir(folder).catch(() => []);
+  const locked = await Promise.all(names.map(async (name) => ((await hasLock(join(folder, name))) ? [name] : [])));
+  return locked.flat().sort();
+}
+
+/**
+ * One server as it is judged today: its lock by today's indexes and advisories, its built image by today's policy and keys. What can't be read
+ * is a finding: a watch that stops at the first broken server watches none of the others.
+ */
+export async function watchServer(name: string, options: WatchOptions): Promise<Watched> {
+  const path = join(options.workspace, 'lockfiles', name);
+  try {
+    const folder = await readLockFolder(path);
+    const tools = await toolsAt(join(path, 'tools.json'));
+    const audited = await auditLock(folder, { ...options, tools });
+    const image = folder.lock.index ? await judged(name, folder.lock.index, options) : [];
+    const verdict = decide(image, options.rules, options.now);
+    return {
+      name,
+      findings: [...verdict.findings, ...audited.findings],
+      refused: [...verdict.refused, ...audited.refused],
+    };
+  } catch (error) {
+    if (!(error instanceof McpBuildError)) throw error;
+    const broken = finding('not-checked', name, `${error.message} [${error.code}]`, { severity: 'high' });
+    return { name, ...decide([broken], options.rules, options.now) };
+  }
+}
+
+/** Keys are revoked and policies narrowed after an image was signed. An image that isn't here any more can't be started from here either. */
+async function judged(
+  name: string,
+  digest: string,
+  { home, environment, workspace, now }: WatchOptions,
+): Promise<readonly Finding[]> {
+  const store = await openLayout(home.store);
+  const image = await store.resolve(digest).catch(() => undefined);
+  // What was never signed was never allowed to start: nothing has changed for it.
+  if (!image || (await store.referrers(image.digest)).length === 0) return [];
+  let applied: Applied;
+  try {
+    applied = await policyOf(home, { ...environment }, workspace);
+  } catch (error) {
+    if (error instanceof McpBuildError && error.code === 'key-missing') return [];
+    throw error;
+  }
+  const { verdict } = await verifyImage(store, image, {
+    policy: applied.policy,
+    now,
+    layers: false,
+    platforms: 'all',
+    asked: { image: name },
+  });
+  if (verdict.verdict === 'pass') return [];
+  return [
+    finding('not-allowed-any-more', name, 'Its image would not be started today', {
+      evidence: failures(verdict).map(({ id, detail }) => `${id}: ${detail}`),
+    }),
+  ];
+}
+
+/** Tells a webhook. @throws McpBuildError `webhook-failed` */
+export async function tell(url: string, document: object): Promise<void> {
+  const { default: makeFetch } = await import('make-fetch-happen');
+  try {
+    const response = await makeFetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(document),
+      timeout: 30_000,
+      redirect: 'error',
+    });
+    if (response.ok) return;
+    throw new Error(`it answers ${response.status}`);
+  } catch (cause) {
+    // Its address often holds a secret: only the host is named.
+    const host = URL.canParse(url) ? new URL(url).host : 'the webhook';
+    throw new McpBuildError({
+      code: 'webhook-failed',
+      message: `${host} could not be told: ${cause instanceof Error ? cause.message.replaceAll(url, host) : 'no answer'}`,
+      input: host,
+      fix: 'Check the address given with --webhook.',
+      exit: 5,
+      cause,
+    });
+  }
+}
