@@ -79,15 +79,24 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { say } = options;
   let config = options.config;
   let entries = new Map<string, Entry>();
+  const unprotected = options.tokens().size === 0 && config.servers.some(({ tokens }) => tokens.length === 0);
+  const address =
+    unprotected && !isLocal(config.address) && !options.anonymous
+      ? ({ ...config.address, host: '127.0.0.1' } as typeof config.address)
+      : config.address;
   let guarding: Guard;
   let doorway: Door;
-  const loopback = (): boolean => isLocal(config.address);
+  /** Where nobody without a token was let in, taking the last one away must not let everybody in. */
+  let guarded = false;
+  const anybody = (): boolean => !guarded && (options.anonymous || isLocal(address));
 
   function use(next: GatewayConfig): void {
     config = next;
+    guarded ||= options.tokens().size > 0;
     // Without a name of its own it is reached by address, which no page can make its own: only names are checked.
     guarding = guard({ hosts: next.hosts, origins: next.origins, anyHost: next.address.kind === 'unix' });
     doorway = door({
+      anybody,
       stored: options.tokens,
       configured: (name) => entries.get(name)?.tokens,
       requestsPerSecond: next.requestsPerSecond,
@@ -184,11 +193,6 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     base: () => (config.baseURL?.pathname ?? '').replace(/\/+$/, ''),
     maxBody: () => config.maxBody,
   });
-  const unprotected = options.tokens().size === 0 && config.servers.some(({ tokens }) => tokens.length === 0);
-  const address =
-    unprotected && !loopback() && !options.anonymous
-      ? ({ ...config.address, host: '127.0.0.1' } as typeof config.address)
-      : config.address;
   if (address !== config.address) {
     say('no token protects every server, so only this machine is listened to: make one with `mcp-build token create`');
   }

@@ -16,6 +16,8 @@ export interface Refused {
 }
 
 export interface DoorOptions {
+  /** Whether who has no token may come in where none is set: never where others than this machine's programs get to. */
+  readonly anybody: () => boolean;
   /** By the hash of the token: those made by `token create`. */
   readonly stored: () => ReadonlyMap<string, Identity>;
   /** Hashes of the tokens that the configuration names for a server. */
@@ -35,7 +37,7 @@ export function door(options: DoorOptions): Door {
     const stored = options.stored();
     const configured = options.configured(server);
     const { authorization } = request.headers;
-    if (stored.size === 0 && (configured === undefined || configured.size === 0)) return ANYBODY;
+    if (stored.size === 0 && (configured === undefined || configured.size === 0) && options.anybody()) return ANYBODY;
     const token = authorization === undefined ? undefined : /^bearer +(\S+) *$/i.exec(authorization)?.[1];
     if (token === undefined) return { status: 401, why: 'A token is needed: Authorization: Bearer …' };
     // By its hash: how long the comparison takes tells nothing about the token.

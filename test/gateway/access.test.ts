@@ -161,6 +161,19 @@ describe('tokens', () => {
     expect([mine.status, theirs.status]).toEqual([200, 404]);
   });
 
+  test('when the last one is taken away, nobody is let in', async () => {
+    const path = join(folder, 'last.json');
+    const given = { name: 'last', lifetime: undefined, servers: null, tools: null, rotate: undefined };
+    const { token } = await createToken(path, given);
+    let tokens = await mapOf(path);
+    await using running = await runGateway({ options: { tokens: () => tokens } });
+    await running.session('fake', bearer(token));
+    await revokeToken(path, 'last');
+    tokens = await mapOf(path);
+    expect((await running.post('fake', list, bearer(token))).status).toBe(401);
+    expect((await running.post('fake', list)).status).toBe(401);
+  });
+
   test('without any, only this machine is listened to', async () => {
     await using running = await runGateway({ proxy: { addr: ':0' } });
     expect(running.url).toContain('127.0.0.1');
