@@ -229,7 +229,8 @@ export function openRemote(
         api = listed !== undefined;
         // Both, where both exist: a registry that learned the API may not have taken over what clients wrote to the tag before.
         const tagged = await listByTag(session, repository, subject);
-        return inOrder([...(listed ?? []), ...tagged.referrers]);
+        // What clients wrote says more: some registries name the type of the config where the artifact's belongs.
+        return inOrder([...tagged.referrers, ...(listed ?? [])]);
       } catch (cause) {
         if (isFault(cause, 'unauthorized')) throw cause;
         throw referrersUnavailable(name, subject, cause);
