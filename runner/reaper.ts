@@ -71,9 +71,13 @@ export function reaper(config: ReaperConfig): Reaper {
   };
 }
 
+/** When this process last started one, by socket: fifty servers that begin together need one reaper, not fifty that race. */
+const starts = new Map<string, number>();
+/** In milliseconds. */
+const AGAIN = 2_000;
+
 async function register(path: string, what: Guarded, idle: number): Promise<net.Socket> {
   const deadline = Date.now() + START_TIMEOUT;
-  let started = 0;
   let last: unknown;
   while (Date.now() < deadline) {
     try {
@@ -89,8 +93,8 @@ async function register(path: string, what: Guarded, idle: number): Promise<net.
       }
     } catch (error) {
       last = error;
-      if (Date.now() - started > 2_000) {
-        started = Date.now();
+      if (Date.now() - (starts.get(path) ?? 0) > AGAIN) {
+        starts.set(path, Date.now());
         start(path, idle);
       }
     }
