@@ -54,120 +54,124 @@ async function* install(
   laid: Map<string, Laid>,
   folders: Map<string, string>,
 ): AsyncGenerator<Entry> {
-  await using source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
-  const seen = new Map<string, RecordedFile>();
-  const installed = new Map<string, RecordedFile>();
-  const info = new Map<string, Buffer>();
-  let infoFolder: string | undefined;
+  const source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
+  try {
+    const seen = new Map<string, RecordedFile>();
+    const installed = new Map<string, RecordedFile>();
+    const info = new Map<string, Buffer>();
+    let infoFolder: string | undefined;
 
-  /** Whether a file is new at its path. @throws `file-conflict` */
-  const claim = (path: string, sha256: string): boolean => {
-    const before = laid.get(path);
-    if (before) {
-      if (before.sha256 === sha256) return false;
-      throw conflict(path, before.by, wheel);
-    }
-    const folder = folders.get(path);
-    if (folder !== undefined) throw conflict(path, folder, wheel);
-    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) {
-      const parent = path.slice(0, at);
-      const file = laid.get(parent);
-      if (file) throw conflict(parent, file.by, wheel);
-      if (folders.has(parent)) break;
-      folders.set(parent, wheel.file);
-    }
-    laid.set(path, { by: wheel.file, sha256 });
-    return true;
-  };
-  const own = (path: string, text: string, mode: number): Entry[] => {
-    const content = Buffer.from(text);
-    const file = recorded(content);
-    installed.set(recordPath(path), file);
-    return claim(path, file.sha256) ? [{ type: 'file', path, mode, size: content.length, content }] : [];
-  };
-
-  for await (const member of readZip(source, { name: wheel.file })) {
-    if (member.type === 'directory') continue;
-    const place = placeOf(member.path, wheel);
-    const mode = place.kind === 'script' || member.mode & 0o111 ? 0o755 : 0o644;
-    if (place.kind === 'info') {
-      const folder = place.path.slice(0, -place.name.length - 1);
-      infoFolder ??= folder;
-      if (folder !== infoFolder) throw wheelInvalid(wheel.file, 'has two .dist-info folders');
-    }
-    if (member.content instanceof Uint8Array || (place.kind === 'info' && READ_INFO.has(place.name))) {
-      // Small enough to be hashed before it is given out, so that a second copy of the same file can be left out.
-      const content = member.content instanceof Uint8Array ? member.content : await whole(member, wheel);
-      const before = recorded(content);
-      seen.set(member.path, before);
-      if (place.kind === 'info' && READ_INFO.has(place.name)) info.set(place.name, Buffer.from(content));
-      if (place.kind === 'info' && OWN_INFO.has(place.name)) continue;
-      const bytes = place.kind === 'script' ? withShebang(content) : content;
-      const after = bytes === content ? before : recorded(bytes);
-      installed.set(recordPath(place.path), after);
-      if (claim(place.path, after.sha256)) {
-        yield { type: 'file', path: place.path, mode, size: bytes.length, content: bytes };
+    /** Whether a file is new at its path. @throws `file-conflict` */
+    const claim = (path: string, sha256: string): boolean => {
+      const before = laid.get(path);
+      if (before) {
+        if (before.sha256 === sha256) return false;
+        throw conflict(path, before.by, wheel);
       }
-    } else {
-      yield* large(member, member.content, place, mode);
-    }
-  }
-
-  /** A file that is hashed as it passes. Where the path is taken it is only read, to see whether it is the same. */
-  async function* large(
-    member: FileMember,
-    content: AsyncIterable<Uint8Array>,
-    place: Place,
-    mode: number,
-  ): AsyncGenerator<Entry> {
-    const parts = content[Symbol.asyncIterator]();
-    const head = place.kind === 'script' ? await beginning(parts) : new Uint8Array(0);
-    const shebang = rewrittenShebang(head);
-    const size = member.size - (shebang ? shebang.replaced - shebang.by.length : 0);
-    const original = createHash('sha256').update(head);
-    const result = createHash('sha256');
-    const first = shebang ? Buffer.concat([shebang.by, head.subarray(shebang.replaced)]) : head;
-    const rest = { [Symbol.asyncIterator]: () => parts };
-    async function* through(): AsyncGenerator<Uint8Array> {
-      if (first.length > 0) {
-        result.update(first);
-        yield first;
+      const folder = folders.get(path);
+      if (folder !== undefined) throw conflict(path, folder, wheel);
+      for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) {
+        const parent = path.slice(0, at);
+        const file = laid.get(parent);
+        if (file) throw conflict(parent, file.by, wheel);
+        if (folders.has(parent)) break;
+        folders.set(parent, wheel.file);
       }
-      for await (const part of rest) {
-        original.update(part);
-        result.update(part);
-        yield part;
+      laid.set(path, { by: wheel.file, sha256 });
+      return true;
+    };
+    const own = (path: string, text: string, mode: number): Entry[] => {
+      const content = Buffer.from(text);
+      const file = recorded(content);
+      installed.set(recordPath(path), file);
+      return claim(path, file.sha256) ? [{ type: 'file', path, mode, size: content.length, content }] : [];
+    };
+
+    for await (const member of readZip(source, { name: wheel.file })) {
+      if (member.type === 'directory') continue;
+      const place = placeOf(member.path, wheel);
+      const mode = place.kind === 'script' || member.mode & 0o111 ? 0o755 : 0o644;
+      if (place.kind === 'info') {
+        const folder = place.path.slice(0, -place.name.length - 1);
+        infoFolder ??= folder;
+        if (folder !== infoFolder) throw wheelInvalid(wheel.file, 'has two .dist-info folders');
+      }
+      if (member.content instanceof Uint8Array || (place.kind === 'info' && READ_INFO.has(place.name))) {
+        // Small enough to be hashed before it is given out, so that a second copy of the same file can be left out.
+        const content = member.content instanceof Uint8Array ? member.content : await whole(member, wheel);
+        const before = recorded(content);
+        seen.set(member.path, before);
+        if (place.kind === 'info' && READ_INFO.has(place.name)) info.set(place.name, Buffer.from(content));
+        if (place.kind === 'info' && OWN_INFO.has(place.name)) continue;
+        const bytes = place.kind === 'script' ? withShebang(content) : content;
+        const after = bytes === content ? before : recorded(bytes);
+        installed.set(recordPath(place.path), after);
+        if (claim(place.path, after.sha256)) {
+          yield { type: 'file', path: place.path, mode, size: bytes.length, content: bytes };
+        }
+      } else {
+        yield* large(member, member.content, place, mode);
       }
     }
-    const taken = laid.get(place.path);
-    if (taken) {
-      for await (const _ of through());
-    } else {
-      // The place is taken before the bytes are known: a folder in the way must stop it before it is written.
-      claim(place.path, '');
-      yield { type: 'file', path: place.path, mode, size, content: through() };
-    }
-    const sha256 = result.digest('base64url');
-    seen.set(member.path, { sha256: original.digest('base64url'), size: member.size });
-    installed.set(recordPath(place.path), { sha256, size });
-    if (taken) claim(place.path, sha256);
-    else laid.set(place.path, { by: wheel.file, sha256 });
-  }
 
-  const text = (name: string) => info.get(name)?.toString('utf8');
-  checkWheel(text('WHEEL'), wheel);
-  checkMetadata(parseMetadata(required(text('METADATA'), 'METADATA', wheel)), wheel);
-  const folder = infoFolder ?? SITE;
-  const recordName = `${folder.slice(SITE.length + 1)}/RECORD`;
-  checkRecord(parseRecord(required(text('RECORD'), 'RECORD', wheel), wheel.file), seen, recordName, wheel);
-  for (const script of readScripts(text('entry_points.txt') ?? '', wheel.file)) {
-    yield* own(`${SCRIPTS}/${script.name}`, launcher(script), 0o755);
+    /** A file that is hashed as it passes. Where the path is taken it is only read, to see whether it is the same. */
+    async function* large(
+      member: FileMember,
+      content: AsyncIterable<Uint8Array>,
+      place: Place,
+      mode: number,
+    ): AsyncGenerator<Entry> {
+      const parts = content[Symbol.asyncIterator]();
+      const head = place.kind === 'script' ? await beginning(parts) : new Uint8Array(0);
+      const shebang = rewrittenShebang(head);
+      const size = member.size - (shebang ? shebang.replaced - shebang.by.length : 0);
+      const original = createHash('sha256').update(head);
+      const result = createHash('sha256');
+      const first = shebang ? Buffer.concat([shebang.by, head.subarray(shebang.replaced)]) : head;
+      const rest = { [Symbol.asyncIterator]: () => parts };
+      async function* through(): AsyncGenerator<Uint8Array> {
+        if (first.length > 0) {
+          result.update(first);
+          yield first;
+        }
+        for await (const part of rest) {
+          original.update(part);
+          result.update(part);
+          yield part;
+        }
+      }
+      const taken = laid.get(place.path);
+      if (taken) {
+        for await (const _ of through());
+      } else {
+        // The place is taken before the bytes are known: a folder in the way must stop it before it is written.
+        claim(place.path, '');
+        yield { type: 'file', path: place.path, mode, size, content: through() };
+      }
+      const sha256 = result.digest('base64url');
+      seen.set(member.path, { sha256: original.digest('base64url'), size: member.size });
+      installed.set(recordPath(place.path), { sha256, size });
+      if (taken) claim(place.path, sha256);
+      else laid.set(place.path, { by: wheel.file, sha256 });
+    }
+
+    const text = (name: string) => info.get(name)?.toString('utf8');
+    checkWheel(text('WHEEL'), wheel);
+    checkMetadata(parseMetadata(required(text('METADATA'), 'METADATA', wheel)), wheel);
+    const folder = infoFolder ?? SITE;
+    const recordName = `${folder.slice(SITE.length + 1)}/RECORD`;
+    checkRecord(parseRecord(required(text('RECORD'), 'RECORD', wheel), wheel.file), seen, recordName, wheel);
+    for (const script of readScripts(text('entry_points.txt') ?? '', wheel.file)) {
+      yield* own(`${SCRIPTS}/${script.name}`, launcher(script), 0o755);
+    }
+    yield* own(`${folder}/INSTALLER`, INSTALLER, 0o644);
+    installed.set(recordName, { sha256: undefined, size: undefined });
+    const record = Buffer.from(formatRecord(installed));
+    claim(`${folder}/RECORD`, recorded(record).sha256);
+    yield { type: 'file', path: `${folder}/RECORD`, mode: 0o644, size: record.length, content: record };
+  } finally {
+    await source[Symbol.asyncDispose]();
   }
-  yield* own(`${folder}/INSTALLER`, INSTALLER, 0o644);
-  installed.set(recordName, { sha256: undefined, size: undefined });
-  const record = Buffer.from(formatRecord(installed));
-  claim(`${folder}/RECORD`, recorded(record).sha256);
-  yield { type: 'file', path: `${folder}/RECORD`, mode: 0o644, size: record.length, content: record };
 }
 
 /** Every file must be in RECORD with its hash, but RECORD itself and its signatures; what RECORD has beyond that was never shipped. */

@@ -51,14 +51,18 @@ async function pathsOf(layer: LayerLock, open: Open): Promise<ReadonlyMap<string
   const paths = new Map<string, string>();
   for (const wheel of layer.files) {
     if (wheel.kind !== 'wheel') continue;
-    await using source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
-    const isScripts = (path: string) => /^[^/]+\.dist-info\/entry_points\.txt$/.test(path);
-    for await (const { path, content } of listZip(source, { name: wheel.file }, isScripts)) {
-      paths.set(placeOf(path, wheel).path, wheel.file);
-      if (content === undefined) continue;
-      for (const { name } of readScripts(await textOf(content, wheel), wheel.file)) {
-        paths.set(`${SCRIPTS}/${name}`, wheel.file);
+    const source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
+    try {
+      const isScripts = (path: string) => /^[^/]+\.dist-info\/entry_points\.txt$/.test(path);
+      for await (const { path, content } of listZip(source, { name: wheel.file }, isScripts)) {
+        paths.set(placeOf(path, wheel).path, wheel.file);
+        if (content === undefined) continue;
+        for (const { name } of readScripts(await textOf(content, wheel), wheel.file)) {
+          paths.set(`${SCRIPTS}/${name}`, wheel.file);
+        }
       }
+    } finally {
+      await source[Symbol.asyncDispose]();
     }
   }
   return paths;

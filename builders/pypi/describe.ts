@@ -16,15 +16,19 @@ const LIMIT = 16 * 1024 * 1024;
 
 /** Reads a wheel's METADATA (core-metadata 2.4). @throws McpBuildError what `open` and the archive reader throw */
 export async function describeWheel(wheel: WheelArtifact, open: Open): Promise<WheelDescription> {
-  await using source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
-  for await (const member of readZip(source, { name: wheel.file })) {
-    if (member.type !== 'file' || !/^[^/]+\.dist-info\/METADATA$/.test(member.path) || member.size > LIMIT) continue;
-    const chunks: Uint8Array[] = [];
-    if (member.content instanceof Uint8Array) chunks.push(member.content);
-    else for await (const chunk of member.content) chunks.push(Buffer.from(chunk));
-    return describeMetadata(Buffer.concat(chunks).toString('utf8'));
+  const source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
+  try {
+    for await (const member of readZip(source, { name: wheel.file })) {
+      if (member.type !== 'file' || !/^[^/]+\.dist-info\/METADATA$/.test(member.path) || member.size > LIMIT) continue;
+      const chunks: Uint8Array[] = [];
+      if (member.content instanceof Uint8Array) chunks.push(member.content);
+      else for await (const chunk of member.content) chunks.push(Buffer.from(chunk));
+      return describeMetadata(Buffer.concat(chunks).toString('utf8'));
+    }
+    return { license: undefined, requires: [] };
+  } finally {
+    await source[Symbol.asyncDispose]();
   }
-  return { license: undefined, requires: [] };
 }
 
 export function describeMetadata(text: string): WheelDescription {

@@ -31,34 +31,38 @@ const TEXT_LIMIT = 16 * 1024 * 1024;
  * @throws McpBuildError `manifest-mismatch` when it says it is another package, `wheel-invalid`, `archive-unsafe`, `archive-invalid`, `integrity`
  */
 export async function inspect(wheel: WheelArtifact, open: Open): Promise<Inspected> {
-  await using source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
-  const info = new Map<string, string>();
-  const files: string[] = [];
-  const hooks: StartupHook[] = [];
-  for await (const member of readZip(source, { name: wheel.file })) {
-    if (member.type === 'directory') continue;
-    const place = placeOf(member.path, wheel);
-    if (place.kind === 'script') files.push(place.name);
-    if (place.kind === 'info' && (place.name === 'METADATA' || place.name === 'entry_points.txt')) {
-      info.set(place.name, await textOf(member, wheel));
+  const source = await spool(open(wheel), { name: wheel.file, folder: tmpdir() });
+  try {
+    const info = new Map<string, string>();
+    const files: string[] = [];
+    const hooks: StartupHook[] = [];
+    for await (const member of readZip(source, { name: wheel.file })) {
+      if (member.type === 'directory') continue;
+      const place = placeOf(member.path, wheel);
+      if (place.kind === 'script') files.push(place.name);
+      if (place.kind === 'info' && (place.name === 'METADATA' || place.name === 'entry_points.txt')) {
+        info.set(place.name, await textOf(member, wheel));
+      }
+      const top = place.path.startsWith(`${SITE}/`) ? place.path.slice(SITE.length + 1) : '';
+      if (/^[^/]+\.pth$/.test(top)) {
+        // site.py runs exactly the lines that begin with `import` and a space or tab.
+        const lines = (await textOf(member, wheel)).split(/\r\n|\r|\n/).filter((line) => /^import[ \t]/.test(line));
+        hooks.push({ package: `${wheel.name}@${wheel.version}`, path: place.path, lines });
+      } else if (/^(?:site|user)customize(?:\.py|\.pyc|\.[^/]*\.so|\.so|\/__init__\.pyc?)$/.test(top)) {
+        hooks.push({ package: `${wheel.name}@${wheel.version}`, path: place.path, lines: [] });
+      }
     }
-    const top = place.path.startsWith(`${SITE}/`) ? place.path.slice(SITE.length + 1) : '';
-    if (/^[^/]+\.pth$/.test(top)) {
-      // site.py runs exactly the lines that begin with `import` and a space or tab.
-      const lines = (await textOf(member, wheel)).split(/\r\n|\r|\n/).filter((line) => /^import[ \t]/.test(line));
-      hooks.push({ package: `${wheel.name}@${wheel.version}`, path: place.path, lines });
-    } else if (/^(?:site|user)customize(?:\.py|\.pyc|\.[^/]*\.so|\.so|\/__init__\.pyc?)$/.test(top)) {
-      hooks.push({ package: `${wheel.name}@${wheel.version}`, path: place.path, lines: [] });
-    }
+    const metadata = parseMetadata(info.get('METADATA') ?? '');
+    checkMetadata(metadata, wheel);
+    const scripts = readScripts(info.get('entry_points.txt') ?? '', wheel.file).map(({ name }) => name);
+    return {
+      commands: [...new Set([...scripts, ...files])],
+      serverName: claimedServerName(metadata.description),
+      hooks,
+    };
+  } finally {
+    await source[Symbol.asyncDispose]();
   }
-  const metadata = parseMetadata(info.get('METADATA') ?? '');
-  checkMetadata(metadata, wheel);
-  const scripts = readScripts(info.get('entry_points.txt') ?? '', wheel.file).map(({ name }) => name);
-  return {
-    commands: [...new Set([...scripts, ...files])],
-    serverName: claimedServerName(metadata.description),
-    hooks,
-  };
 }
 
 async function textOf(member: FileMember, wheel: WheelArtifact): Promise<string> {

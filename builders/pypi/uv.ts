@@ -66,16 +66,20 @@ async function pinnedUv(options: ResolveOptions): Promise<string> {
     index: 'default',
   } as const;
   const bytes = verified(fetchWheel(artifact, options), { ...artifact, name: wheel.file });
-  await using source = await spool(bytes, { name: wheel.file, folder: options.cache, threshold: wheel.size });
-  for await (const member of readZip(source, { name: wheel.file })) {
-    if (member.type !== 'file' || member.path !== `uv-${UV_VERSION}.data/scripts/uv`) continue;
-    const parts: Uint8Array[] = [];
-    if (member.content instanceof Uint8Array) parts.push(member.content);
-    else for await (const part of member.content) parts.push(Buffer.from(part));
-    await writeAtomic(target, Buffer.concat(parts), 0o755);
-    return target;
+  const source = await spool(bytes, { name: wheel.file, folder: options.cache, threshold: wheel.size });
+  try {
+    for await (const member of readZip(source, { name: wheel.file })) {
+      if (member.type !== 'file' || member.path !== `uv-${UV_VERSION}.data/scripts/uv`) continue;
+      const parts: Uint8Array[] = [];
+      if (member.content instanceof Uint8Array) parts.push(member.content);
+      else for await (const part of member.content) parts.push(Buffer.from(part));
+      await writeAtomic(target, Buffer.concat(parts), 0o755);
+      return target;
+    }
+    throw missing(machine());
+  } finally {
+    await source[Symbol.asyncDispose]();
   }
-  throw missing(machine());
 }
 
 function machine(): string {

@@ -45,15 +45,19 @@ export async function updateAdvisories(name: Export, options: UpdateOptions): Pr
       yield chunk;
     }
   }
-  await using archive = await spool(hashed(await open(options.from, name)), {
+  const archive = await spool(hashed(await open(options.from, name)), {
     name: `${name} advisories`,
     folder: tmpdir(),
     limit: EXPORT_LIMIT,
   });
-  return importExport(advisoriesFolder(options.home), name, archive, {
-    ...options,
-    digest: `sha256:${hash.digest('hex')}`,
-  });
+  try {
+    return importExport(advisoriesFolder(options.home), name, archive, {
+      ...options,
+      digest: `sha256:${hash.digest('hex')}`,
+    });
+  } finally {
+    await archive[Symbol.asyncDispose]();
+  }
 }
 
 async function open(from: string, name: Export): Promise<AsyncIterable<Uint8Array>> {

@@ -52,25 +52,29 @@ async function readTarball(artifact: NpmArtifact, open: Open): Promise<Contents>
 }
 
 async function readWheel(artifact: WheelArtifact, open: Open): Promise<Contents> {
-  await using source = await spool(open(artifact), { name: artifact.file, folder: tmpdir() });
-  const scan = new Scan();
-  const counted = { files: 0, bytes: 0 };
-  const hooks: { path: string; lines: string[] }[] = [];
-  let manifest: Partial<Contents> = {};
-  for await (const member of readZip(source, { name: artifact.file })) {
-    if (member.type !== 'file') continue;
-    const { path } = member;
-    counted.files += 1;
-    counted.bytes += member.size;
-    const hook = hookOf(path);
-    if (hook || (/^[^/]+\.dist-info\/METADATA$/.test(path) && member.size <= MANIFEST_LIMIT)) {
-      const bytes = await bytesOf(member);
-      await scan.file(path, bytes);
-      if (hook) hooks.push({ path, lines: hook === 'module' ? [] : pthLines(bytes) });
-      else manifest = readMetadata(bytes.toString('utf8'));
-    } else await scan.file(path, member.content);
+  const source = await spool(open(artifact), { name: artifact.file, folder: tmpdir() });
+  try {
+    const scan = new Scan();
+    const counted = { files: 0, bytes: 0 };
+    const hooks: { path: string; lines: string[] }[] = [];
+    let manifest: Partial<Contents> = {};
+    for await (const member of readZip(source, { name: artifact.file })) {
+      if (member.type !== 'file') continue;
+      const { path } = member;
+      counted.files += 1;
+      counted.bytes += member.size;
+      const hook = hookOf(path);
+      if (hook || (/^[^/]+\.dist-info\/METADATA$/.test(path) && member.size <= MANIFEST_LIMIT)) {
+        const bytes = await bytesOf(member);
+        await scan.file(path, bytes);
+        if (hook) hooks.push({ path, lines: hook === 'module' ? [] : pthLines(bytes) });
+        else manifest = readMetadata(bytes.toString('utf8'));
+      } else await scan.file(path, member.content);
+    }
+    return { reader: READER, ...counted, requires: [], hooks, exotic: [], scripts: {}, ...manifest, ...scan.result() };
+  } finally {
+    await source[Symbol.asyncDispose]();
   }
-  return { reader: READER, ...counted, requires: [], hooks, exotic: [], scripts: {}, ...manifest, ...scan.result() };
 }
 
 /** A `.pth` at the top, or what Python imports by itself when it is there (site.py). */

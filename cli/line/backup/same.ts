@@ -1,4 +1,4 @@
-import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const CHUNK = 256 * 1024;
@@ -18,8 +18,15 @@ export async function sameTree(one: string, other: string): Promise<boolean> {
 }
 
 async function sameBytes(one: string, other: string): Promise<boolean> {
-  await using a = await open(one, 'r');
-  await using b = await open(other, 'r');
+  const files = await Promise.all([open(one, 'r'), open(other, 'r')]);
+  try {
+    return await sameContent(...files);
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+async function sameContent(a: FileHandle, b: FileHandle): Promise<boolean> {
   const left = Buffer.allocUnsafeSlow(CHUNK);
   const right = Buffer.allocUnsafeSlow(CHUNK);
   for (;;) {
