@@ -10,6 +10,8 @@ import { type Raw, upgradeUnix } from './raw.ts';
 
 /** Answers that are read whole are cut off here, in bytes. */
 const ANSWER_LIMIT = 8 * 1024 * 1024;
+/** Connections that are kept when nothing goes through them: fifty servers that began together need no hundred afterwards. */
+const FREE = 8;
 /** For an answer to begin, in milliseconds. A daemon that pulls its disk through a slow start still makes it. */
 const ANSWER_TIMEOUT = 60_000;
 /** The newest API whose meaning is known here; a daemon that is older is asked in its own version. */
@@ -146,10 +148,17 @@ function begin(endpoint: Endpoint, options: http.RequestOptions): http.ClientReq
 }
 
 function agentOf(endpoint: Endpoint): http.Agent {
-  if (endpoint.kind === 'unix' || !endpoint.certificates) return new http.Agent({ keepAlive: true });
+  if (endpoint.kind === 'unix' || !endpoint.certificates)
+    return new http.Agent({ keepAlive: true, maxFreeSockets: FREE });
   const read = (name: string) => readFileSync(join(endpoint.certificates ?? '', name));
   try {
-    return new https.Agent({ keepAlive: true, ca: read('ca.pem'), cert: read('cert.pem'), key: read('key.pem') });
+    return new https.Agent({
+      keepAlive: true,
+      maxFreeSockets: FREE,
+      ca: read('ca.pem'),
+      cert: read('cert.pem'),
+      key: read('key.pem'),
+    });
   } catch (cause) {
     throw new McpBuildError({
       code: 'docker-unavailable',
