@@ -108,7 +108,7 @@ function schema(): Command {
 }
 
 async function read(file: string | undefined) {
-  if (file !== undefined) return applied(file);
   const environment = { ...process.env };
-  return policyOf(homeOf(environment), environment, process.cwd());
+  const home = homeOf(environment);
+  return file === undefined ? policyOf(home, environment, process.cwd()) : applied(home, file);
 }

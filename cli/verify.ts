@@ -44,7 +44,7 @@ export function verifyCommand(): Command {
       const { policy, file } = options.key
         ? ownKeysPolicy(await Promise.all(options.key.map(publicKeyFile)))
         : options.policy
-          ? await applied(options.policy)
+          ? await applied(home, options.policy)
           : await policyOf(home, environment, workspace);
       const { store, image, place } = await findImage(name, home, { environment, ...registryOptions(options) });
       const { verdict } = await verifyImage(store, image, {

@@ -2,6 +2,7 @@ export { type Attached, attach, attest, signImage } from './attach.ts';
 export { BUNDLE_TYPE, type Bundle, formatBundle, type KeyMaterial, parseBundle, type Testimony } from './bundle.ts';
 export { type Platform, verifyContent } from './content.ts';
 export type { Accepted, Asked, Attestation, Content, Evidence, Said } from './evidence.ts';
+export { type Followed, type FollowOptions, followRoot, type TufMetadata } from './follow.ts';
 export { type GatherOptions, gather } from './gather.ts';
 export {
   type Assessment,
@@ -37,6 +38,7 @@ export {
   DURATION,
   defaultPolicy,
   type Exception,
+  type FindRoot,
   keyPolicy,
   loadPolicy,
   matches,
@@ -68,7 +70,7 @@ export {
   type Vulnerability,
   vulnsPredicate,
 } from './predicate/vulns.ts';
-export { publicGoodRoot } from './root.ts';
+export { PUBLIC_GOOD, publicGoodRepository, publicGoodRoot } from './root.ts';
 export { keySigner, type Signature, type Signer, seal, type Witness } from './signer.ts';
 export {
   ambientIdentity,

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { readBounded } from '../../files/index.ts';
 import { DEFAULT_VETTING, loadPolicy, type VettingRules } from '../../trust/index.ts';
-import type { Environment } from './home.ts';
+import { type Environment, homeOf } from './home.ts';
 import { policyFiles } from './policy.ts';
+import { followedRoots } from './roots.ts';
 
 export interface AppliedRules {
   readonly rules: VettingRules;
@@ -23,7 +24,7 @@ export async function vettingRules(environment: Environment, workspace: string, 
   const candidates = [system, named, ...(named === undefined ? [join(workspace, 'policy.yaml'), ...users] : [])];
   for (const file of candidates) {
     if (file === undefined || (file !== named && !(await exists(file)))) continue;
-    const policy = await loadPolicy(file);
+    const policy = await loadPolicy(file, followedRoots(homeOf(environment)));
     return { rules: policy.vetting ?? DEFAULT_VETTING, file, digest: sha256(await readBounded(file, 1024 * 1024)) };
   }
   return { rules: DEFAULT_VETTING, file: undefined, digest: undefined };

@@ -6,7 +6,7 @@ import { type WheelListing, wheelProvenance } from '../../builders/pypi/index.ts
 import { integrityFromHex, parseIntegrity } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
-import { parseTrustedRoot, publicGoodRoot, type TrustedRoot } from '../../trust/index.ts';
+import { PUBLIC_GOOD, parseTrustedRoot, publicGoodRoot, type TrustedRoot } from '../../trust/index.ts';
 import {
   npmAttested,
   type Origin,
@@ -16,6 +16,7 @@ import {
   wheelAttested,
 } from '../../vetting/index.ts';
 import type { Environment, Home } from './home.ts';
+import { followedRoots } from './roots.ts';
 
 /** A trusted_root.json instead of the public Sigstore's: for an index whose packages a company attests itself. */
 const ROOT_VARIABLE = 'MCP_BUILD_PROVENANCE_ROOT';
@@ -41,7 +42,7 @@ export async function provenanceOf(
   listings: Listings,
   options: ProvenanceOptions,
 ): Promise<ReadonlyMap<string, Provenance>> {
-  const root = await rootOf(options.environment);
+  const root = await rootOf(options.environment, options.home);
   const found = new Map<string, Provenance>();
   const keys = keyRing(options.settings);
   const queue = packages.filter(({ kind, base }) => !base && kind !== 'deb');
@@ -177,9 +178,9 @@ async function remembered(
   }
 }
 
-async function rootOf(environment: Environment): Promise<TrustedRoot> {
+async function rootOf(environment: Environment, home: Home): Promise<TrustedRoot> {
   const path = environment[ROOT_VARIABLE];
-  if (!path) return publicGoodRoot();
+  if (!path) return (await followedRoots(home)(PUBLIC_GOOD)) ?? publicGoodRoot();
   return parseTrustedRoot((await readBounded(path, 4 * 1024 * 1024)).toString('utf8'), path);
 }
 

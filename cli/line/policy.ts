@@ -17,6 +17,7 @@ import {
 } from '../../trust/index.ts';
 import type { Environment, Home } from './home.ts';
 import { ownKeys, type TrustedKey } from './keys.ts';
+import { followedRoots } from './roots.ts';
 
 /** The policy in force, and where it came from. */
 export interface Applied {
@@ -32,10 +33,10 @@ export interface Applied {
  */
 export async function policyOf(home: Home, environment: Environment, workspace?: string): Promise<Applied> {
   for (const file of policyFiles(environment)) {
-    if (await exists(file)) return applied(file);
+    if (await exists(file)) return applied(home, file);
   }
   const admitted = workspace === undefined ? undefined : await admittedPolicy(home, workspace);
-  if (admitted) return applied(admitted);
+  if (admitted) return applied(home, admitted);
   return ownKeysPolicy(await ownKeys(home));
 }
 
@@ -60,8 +61,8 @@ export function policyFiles(environment: Environment): readonly string[] {
   return ['/etc/mcp-build/policy.yaml', join(config, 'mcp-build', 'policy.yaml')];
 }
 
-export async function applied(file: string): Promise<Applied> {
-  return { policy: await loadPolicy(file), file, digest: sha256(await readFile(file)) };
+export async function applied(home: Home, file: string): Promise<Applied> {
+  return { policy: await loadPolicy(file, followedRoots(home)), file, digest: sha256(await readFile(file)) };
 }
 
 const acceptedSchema = z.strictObject({ version: z.string(), created: z.string() });
@@ -117,11 +118,11 @@ function admittedPath(home: Home): string {
 }
 
 /** Digest over what a workspace may say: its policy, and the keys and roots that lie beside it. @throws McpBuildError `policy-unreadable` */
-async function workspaceDigest(workspace: string): Promise<Digest> {
+async function workspaceDigest(home: Home, workspace: string): Promise<Digest> {
   const policy = join(workspace, 'policy.yaml');
   // Loading it reads every file that it names; their digests are part of what is admitted.
   const files: string[] = [policy];
-  await loadPolicy(policy);
+  await loadPolicy(policy, followedRoots(home));
   const text = await readFile(policy, 'utf8');
   for (const match of text.matchAll(/(?:file|root):\s*["']?([^\s"'#]+)/g)) files.push(join(workspace, match[1] ?? ''));
   const lines = await Promise.all(
@@ -132,7 +133,7 @@ async function workspaceDigest(workspace: string): Promise<Digest> {
 
 /** Admits a folder's policy for `run` and `verify`, as it is now: any change of it needs admitting again. */
 export async function admit(home: Home, workspace: string): Promise<Digest> {
-  const digest = await workspaceDigest(workspace);
+  const digest = await workspaceDigest(home, workspace);
   await withFileLock(`${admittedPath(home)}.lock`, async () => {
     await writeAtomic(
       admittedPath(home),
@@ -161,7 +162,7 @@ export async function admittedFolders(home: Home): Promise<Readonly<Record<strin
 async function admittedPolicy(home: Home, workspace: string): Promise<string | undefined> {
   const digest = (await admittedFolders(home))[workspace];
   if (digest === undefined) return undefined;
-  if ((await workspaceDigest(workspace)) === digest) return join(workspace, 'policy.yaml');
+  if ((await workspaceDigest(home, workspace)) === digest) return join(workspace, 'policy.yaml');
   throw new McpBuildError({
     code: 'workspace-changed',
     message: `${workspace} was trusted, and its policy has changed since`,

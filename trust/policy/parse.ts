@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { McpBuildError, nearest, nearestField } from '../../errors/index.ts';
 import { readBounded } from '../../files/index.ts';
 import { type PublicKey, parsePublicKey } from '../keys.ts';
-import { publicGoodRoot } from '../root.ts';
+import { PUBLIC_GOOD, publicGoodRoot } from '../root.ts';
 import { parseTrustedRoot, type TrustedRoot } from '../sigstore.ts';
 import { PREDICATES, predicateType } from '../statement.ts';
 import { parseDuration } from './duration.ts';
@@ -16,11 +16,15 @@ const LIMIT = 1024 * 1024;
 /** Reads a file that a policy names: a key or a trusted root. */
 export type ReadText = (path: string) => Promise<string>;
 
+/** The root that this user followed under a name (`public-good`, or what `tuf:` is written before); undefined where none was. */
+export type FindRoot = (name: string) => Promise<TrustedRoot | undefined>;
+
 /**
  * Reads a policy and the keys and roots it names, which lie relative to it.
+ * @param followed without it `public-good` is the pinned one, and there are no others
  * @throws McpBuildError `policy-invalid`, `policy-unreadable`, and what keys and roots throw (`key-invalid`, `root-invalid`)
  */
-export async function loadPolicy(path: string): Promise<Policy> {
+export async function loadPolicy(path: string, followed?: FindRoot): Promise<Policy> {
   const readText = async (file: string) => (await readBounded(file, LIMIT)).toString('utf8');
   const text = await readText(path).catch((cause) => {
     throw new McpBuildError({
@@ -32,13 +36,13 @@ export async function loadPolicy(path: string): Promise<Policy> {
       cause,
     });
   });
-  return parsePolicy(text, path, (file) => readText(resolve(dirname(path), file)));
+  return parsePolicy(text, path, (file) => readText(resolve(dirname(path), file)), followed);
 }
 
 /** @param name where the text comes from, for errors. @throws as `loadPolicy` does */
-export async function parsePolicy(text: string, name: string, read: ReadText): Promise<Policy> {
+export async function parsePolicy(text: string, name: string, read: ReadText, followed?: FindRoot): Promise<Policy> {
   const said = await checked(await parseYaml(text, name), name);
-  const trusted = await trustedOf(said, name, read);
+  const trusted = await trustedOf(said, name, { text: read, root: followed ?? (async () => undefined) });
   const rules = said.rules.map((rule, at) => ruleOf(rule, trusted, `rules.${at}`, name));
   unique(
     rules.map((rule) => rule.name),
@@ -98,7 +102,15 @@ function branches(issue: Issue): readonly Issue[] {
   return form ? form.flatMap((one) => branches({ ...one, path: [...issue.path, ...one.path] })) : [issue];
 }
 
-async function trustedOf(said: PolicyText, name: string, read: ReadText): Promise<ReadonlyMap<string, Trusted>> {
+interface Readers {
+  readonly text: ReadText;
+  readonly root: FindRoot;
+}
+
+/** Before the name of a root that was followed by TUF. */
+const FOLLOWED = 'tuf:';
+
+async function trustedOf(said: PolicyText, name: string, read: Readers): Promise<ReadonlyMap<string, Trusted>> {
   const found = new Map<string, Trusted>();
   const seen = new Map<string, string>();
   const add = (trusted: Trusted, what: string): void => {
@@ -122,7 +134,7 @@ async function trustedOf(said: PolicyText, name: string, read: ReadText): Promis
 type KeyText = PolicyText['keys'][string];
 type IdentityText = PolicyText['identities'][string];
 
-async function keyOf(called: string, said: KeyText, name: string, read: ReadText): Promise<Trusted> {
+async function keyOf(called: string, said: KeyText, name: string, read: Readers): Promise<Trusted> {
   const at = `keys.${called}`;
   if ((said.file === undefined) === (said.pem === undefined))
     throw invalid(name, `at ${at}: name a file or give a pem`);
@@ -134,7 +146,7 @@ async function keyOf(called: string, said: KeyText, name: string, read: ReadText
   if (said.root === undefined && need.logEntries + need.timestamps > 0) {
     throw invalid(name, `at ${at}: log entries and timestamps need a root`);
   }
-  const pem = said.pem ?? (await readNamed(said.file ?? '', at, name, read));
+  const pem = said.pem ?? (await readNamed(said.file ?? '', at, name, read.text));
   const key: PublicKey = parsePublicKey(pem, said.file ?? at);
   return {
     kind: 'key',
@@ -146,7 +158,7 @@ async function keyOf(called: string, said: KeyText, name: string, read: ReadText
   };
 }
 
-async function identityOf(called: string, said: IdentityText, name: string, read: ReadText): Promise<Trusted> {
+async function identityOf(called: string, said: IdentityText, name: string, read: Readers): Promise<Trusted> {
   const { issuer, identity, logEntries, certificateLogs, timestamps } = said;
   // Numbers: https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
   const claims: readonly (readonly [number, string | undefined])[] = [
@@ -168,9 +180,17 @@ async function identityOf(called: string, said: IdentityText, name: string, read
   };
 }
 
-async function rootOf(root: string, at: string, name: string, read: ReadText): Promise<TrustedRoot> {
-  if (root === 'public-good') return publicGoodRoot();
-  return parseTrustedRoot(await readNamed(root, at, name, read), root);
+async function rootOf(root: string, at: string, name: string, read: Readers): Promise<TrustedRoot> {
+  if (root === PUBLIC_GOOD) return (await read.root(root)) ?? publicGoodRoot();
+  if (!root.startsWith(FOLLOWED)) return parseTrustedRoot(await readNamed(root, at, name, read.text), root);
+  const called = root.slice(FOLLOWED.length);
+  const found = await read.root(called);
+  if (found) return found;
+  throw invalid(
+    name,
+    `at ${at}: no trusted root was followed as ${called}`,
+    `Follow it first: mcp-build trust update ${called} --mirror <url> --root <file>.`,
+  );
 }
 
 async function readNamed(file: string, at: string, name: string, read: ReadText): Promise<string> {

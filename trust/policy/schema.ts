@@ -34,7 +34,9 @@ const key = z
       .describe('From then on its signatures no longer count, unless a timestamp shows that they are older.'),
     root: file
       .optional()
-      .describe('trusted_root.json of the log and timestamp authority that must have seen its signatures.'),
+      .describe(
+        'trusted_root.json, or `tuf:NAME`, of the log and timestamp authority that must have seen its signatures.',
+      ),
     logEntries: count.optional(),
     timestamps: count.optional(),
   })
@@ -48,7 +50,9 @@ const identity = z
     ),
     root: z
       .union([z.literal('public-good'), file])
-      .describe('The pinned root of the public Sigstore instance, or a trusted_root.json.'),
+      .describe(
+        '`public-good`, the root of the public Sigstore instance; a trusted_root.json; or `tuf:NAME`, what `mcp-build trust update NAME` follows.',
+      ),
     repository: text.optional().describe('URI of the source repository.'),
     repositoryId: z
       .string()

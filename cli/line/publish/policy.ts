@@ -3,6 +3,7 @@ import { McpBuildError } from '../../../errors/index.ts';
 import { keyPolicy, loadPolicy, type Policy, PREDICATES, type PublicKey, type Signer } from '../../../trust/index.ts';
 import type { Home } from '../home.ts';
 import { publicKeyFile, sharedKeyPaths } from '../keys.ts';
+import { followedRoots } from '../roots.ts';
 import type { SignerFlags } from '../signer.ts';
 
 export interface PolicyOptions {
@@ -18,7 +19,7 @@ export interface PolicyOptions {
  * what it is and what it was built from. @throws McpBuildError `policy-missing` where a signer has no key of its own, and what reading them throws
  */
 export async function publishPolicy({ home, policy, signer, load }: PolicyOptions): Promise<Policy> {
-  if (policy !== undefined) return loadPolicy(policy);
+  if (policy !== undefined) return loadPolicy(policy, followedRoots(home));
   const key = signer.keyless ? undefined : await publicHalf(signer, home, load);
   if (key) return ownPolicy(key);
   throw new McpBuildError({
