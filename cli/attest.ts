@@ -26,6 +26,7 @@ import { table, terminal } from './terminal.ts';
 interface Options extends SignerFlags {
   readonly spdx?: boolean;
   readonly audit?: boolean;
+  readonly again?: boolean;
   readonly allowNet?: Permissions['network'];
   readonly volume?: readonly Volume[];
   readonly env?: readonly string[];
@@ -44,6 +45,7 @@ export function attestCommand(): Command {
       '--audit',
       'audit it first, and say that it was vetted and which flaws are known; nothing is said of what is refused',
     )
+    .option('--again', 'say also what the same key has said of it before, as where a policy wants it younger')
     .addOption(repeated('--volume <path>', 'a path the server may be given; PATH:rw to write, too', parseVolume))
     .addOption(repeated('--env <name>', 'a variable the server may be given', (word) => word))
     .option('--allow-net <where>', 'all, or destinations: host:port,…', (value) => usage(() => parseNetwork(value)))
@@ -93,6 +95,7 @@ export function attestCommand(): Command {
       }),
       offer: tools ? (JSON.parse(tools.toString('utf8')) as Offer) : undefined,
       spdx: options.spdx === true,
+      again: options.again === true,
       now: new Date(),
     });
     const vetted = audited ? await attestAudit(audited, { store, signer, applied, started, now: new Date() }) : [];
@@ -107,10 +110,12 @@ export function attestCommand(): Command {
           attached.map(({ predicate, subject: of, added }) => [
             predicate,
             of.slice(0, 19),
-            added ? 'attached' : 'was there',
+            added ? 'attached' : 'was said before',
           ]),
         ),
-        `attested ${name} ${subject}`,
+        attached.some(({ added }) => added)
+          ? `attested ${name} ${subject}`
+          : `nothing new to say of ${name} ${subject}: --again says it again`,
       ].join('\n'),
     );
   });

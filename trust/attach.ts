@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
 import { type Digest, sha256 } from '../digest/index.ts';
 import { artifactManifest, type Descriptor, EMPTY_CONFIG, isIndexType, type Store, treeOf } from '../registry/index.ts';
 import { BUNDLE_TYPE } from './bundle.ts';
@@ -41,7 +43,9 @@ export interface Attached {
 }
 
 /**
- * Says `predicate` of an image and attaches that. Repeated with the same key it changes nothing.
+ * Says `predicate` of an image and attaches that. Repeated with the same key it changes nothing: of provenance, when and in which run it was
+ * said doesn't make it another. (A scan's or summary's times do: that it is younger is its news.)
+ * @param again say it all the same
  * @throws what the signer and the store throw; `referrers-unavailable`
  */
 export async function attest(
@@ -51,9 +55,10 @@ export async function attest(
   predicate: unknown,
   signer: Signer,
   now: Date,
+  again = false,
 ): Promise<Attached> {
   const said = statement([subject.digest], predicateType, predicate);
-  const there = await already(store, subject, said, signer);
+  const there = again ? undefined : await already(store, subject, said, signer);
   if (there) return { subject: subject.digest, referrer: there, added: false };
   const { digest } = await attach(store, subject, await seal(said, signer), predicateType, now);
   return { subject: subject.digest, referrer: digest, added: true };
@@ -88,17 +93,28 @@ async function already(
   const { key } = signer;
   // A keyless signature also proves when it was made: a new one is news.
   if (!key) return undefined;
-  const payload = Buffer.from(JSON.stringify(said));
+  const wanted = comparable(JSON.parse(JSON.stringify(said)) as Statement);
   const { attestations } = await gather(store, subject, { platforms: 'none' });
   return attestations.find(
     ({ said: one }) =>
       one.kind === 'statement' &&
       isAbout(one.statement, subject.digest) &&
       one.bundle.material.kind === 'key' &&
-      one.bundle.envelope.payload.equals(payload) &&
+      isDeepStrictEqual(comparable(one.statement), wanted) &&
       envelopeVerifies(one.bundle.envelope, key),
   )?.referrer;
 }
+
+/** What a statement says, without when and in which run provenance was said. */
+function comparable({ predicateType, subject, predicate }: Statement): unknown {
+  const built = predicateType === PREDICATES.provenance ? execution.safeParse(predicate).data : undefined;
+  if (!built) return { predicateType, subject, predicate };
+  const { metadata: _metadata, ...run } = built.runDetails;
+  return { predicateType, subject, predicate: { ...built, runDetails: run } };
+}
+
+// SLSA v1: `metadata` is of one execution of the build.
+const execution = z.looseObject({ runDetails: z.looseObject({ metadata: z.unknown() }) });
 
 async function* chunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;

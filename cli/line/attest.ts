@@ -46,6 +46,8 @@ export interface StatementOptions extends Declared {
 export interface AttestOptions extends StatementOptions {
   readonly store: LayoutStore;
   readonly signer: Signer;
+  /** Say also what the same key has said already. */
+  readonly again: boolean;
 }
 
 /** Something to be said of an image. */
@@ -69,7 +71,15 @@ export async function attestImage(folder: LockFolder, options: AttestOptions): P
   const attached: (Attached & { predicate: string })[] = [];
   const said = await statementsOf(folder, options);
   for (const { subject, predicate, value } of said) {
-    const one = await attest(options.store, subject, PREDICATES[predicate], value, options.signer, options.now);
+    const one = await attest(
+      options.store,
+      subject,
+      PREDICATES[predicate],
+      value,
+      options.signer,
+      options.now,
+      options.again,
+    );
     attached.push({ ...one, predicate });
   }
   return { subject: said.at(-1)!.subject.digest, attached };

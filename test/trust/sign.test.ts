@@ -80,6 +80,57 @@ describe.each(['ecdsa-p256', 'ed25519'] as const)('an image signed with a %s key
   });
 });
 
+describe('said again', () => {
+  const key = generateKey();
+  const provenance = (day: number, builder = 'urn:example:a') => ({
+    buildDefinition: { buildType: 'urn:example:build' },
+    runDetails: {
+      builder: { id: builder },
+      metadata: { invocationId: `run ${day}`, startedOn: `2026-11-0${day}T00:00:00Z`, finishedOn: undefined },
+    },
+  });
+  const say = async (type: string, value: unknown, by = key, again = false) =>
+    (await attest(store, image.index, type, value, keySigner(by), NOW, again)).added;
+
+  test('provenance of the same build is not another', async () => {
+    const { referrer } = await attest(store, image.index, PREDICATES.provenance, provenance(1), keySigner(key), NOW);
+    expect(await attest(store, image.index, PREDICATES.provenance, provenance(2), keySigner(key), NOW)).toEqual({
+      subject: image.index.digest,
+      referrer,
+      added: false,
+    });
+    expect(await store.referrers(image.index.digest)).toHaveLength(1);
+  });
+
+  test.each([
+    ['by another key', () => say(PREDICATES.provenance, provenance(2), generateKey())],
+    ['of another builder', () => say(PREDICATES.provenance, provenance(1, 'urn:example:b'))],
+    ['when it is asked for', () => say(PREDICATES.provenance, provenance(1), key, true)],
+    ['of another form', () => say(PREDICATES.provenance, { runDetails: null })],
+  ])('it is, %s', async (_name, saying) => {
+    await say(PREDICATES.provenance, provenance(1));
+    expect(await saying()).toBe(true);
+    expect(await store.referrers(image.index.digest)).toHaveLength(2);
+  });
+
+  test('a scan of another day is, and so is what looks like provenance and is something else', async () => {
+    expect(await say(PREDICATES.vulns, provenance(1))).toBe(true);
+    expect(await say(PREDICATES.vulns, provenance(1))).toBe(false);
+    expect(await say(PREDICATES.vulns, provenance(2))).toBe(true);
+    expect(await say(PREDICATES.provenance, provenance(2))).toBe(true);
+  });
+
+  test('in an envelope that only names the key, it was not', async () => {
+    const said = statement([image.index.digest], PREDICATES.provenance, provenance(1));
+    const sealed = async (signer: ReturnType<typeof generateKey>) =>
+      JSON.parse((await seal(said, keySigner(signer))).toString());
+    const [own, forged] = await Promise.all([sealed(key), sealed(generateKey())]);
+    forged.verificationMaterial.publicKey = own.verificationMaterial.publicKey;
+    await attach(store, image.index, Buffer.from(JSON.stringify(forged)), PREDICATES.provenance, NOW);
+    expect(await say(PREDICATES.provenance, provenance(1))).toBe(true);
+  });
+});
+
 describe('the referrer', () => {
   test('is what cosign 3 writes', async () => {
     const key = generateKey();
