@@ -9,8 +9,15 @@ export interface ConnectProxy extends AsyncDisposable {
   readonly headers: IncomingMessage['headers'][];
 }
 
-/** An HTTP proxy that ends every tunnel at a port of this machine: hosts that don't exist can be talked to. @param ports by host */
-export async function startConnectProxy(ports: Readonly<Record<string, number>>): Promise<ConnectProxy> {
+/**
+ * An HTTP proxy that ends tunnels at ports of this machine: hosts that don't exist can be talked to.
+ * @param ports by host
+ * @param others what happens to tunnels to any other host; refused by default
+ */
+export async function startConnectProxy(
+  ports: Readonly<Record<string, number>>,
+  others: 'refuse' | 'connect' = 'refuse',
+): Promise<ConnectProxy> {
   const tunnels: string[] = [];
   const headers: IncomingMessage['headers'][] = [];
   const sockets = new Set<Socket>();
@@ -20,9 +27,11 @@ export async function startConnectProxy(ports: Readonly<Record<string, number>>)
     headers.push(request.headers);
     sockets.add(client);
     client.on('error', () => client.destroy());
-    const port = ports[(request.url ?? '').split(':')[0] ?? ''];
-    if (port === undefined) return void client.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
-    const target = net.connect(port, '127.0.0.1', () => {
+    const [name = '', asked] = (request.url ?? '').split(':');
+    const port = ports[name];
+    const host = port === undefined ? name : '127.0.0.1';
+    if (port === undefined && others === 'refuse') return void client.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    const target = net.connect(port ?? Number(asked), host, () => {
       client.write('HTTP/1.1 200 Connection established\r\n\r\n');
       target.pipe(client).pipe(target);
     });
