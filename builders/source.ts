@@ -36,6 +36,14 @@ export function parseSource(text: string): Source {
   const rest = text.slice(colon + 1);
   if (ecosystem === 'npm') return parseNpm(text, rest);
   if (ecosystem === 'pypi') return parsePypi(text, rest);
+  // The commands that take these read them before; what is left are manifests and configurations, which others must be able to follow.
+  if (looksLikeServerJson(text) || looksLikeFile(text)) {
+    throw invalid(
+      text,
+      'is a file or an address, and only the name of a package can stand here',
+      'Write npm:<package>[@range] or pypi:<project>[specifier]; `mcp-build lock`, `build` and `run` take files and a server.json.',
+    );
+  }
   throw invalid(text, 'has no ecosystem', 'Write npm:<package>[@range] or pypi:<project>[specifier].');
 }
 

@@ -112,6 +112,13 @@ function ours(args: readonly string[]): Target | NoTarget {
   if (target === '' || target.startsWith('-')) return nothing('mcp-build run');
   const own = rest[0] === '--' ? rest.slice(1) : rest;
   if (/^(?:npm|pypi):/.test(target)) return { kind: 'package', source: target, args: own, bin: undefined };
+  if (/^(?:file:|https?:|[./~])|\.(?:json|tgz|whl)$/i.test(target)) {
+    return {
+      kind: 'none',
+      reason: `runs ${target}, which is a file or an address, not the name of a package`,
+      fix: 'Name its package as npm:… or pypi:…; or build it, and name the signed image.',
+    };
+  }
   return { kind: 'image', image: target, args: own, environment: [] };
 }
 

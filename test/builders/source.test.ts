@@ -56,6 +56,10 @@ describe('parseSource', () => {
     'pypi:x[a][b]',
     "pypi:x'",
     'npm:a%2f..%2fb',
+    './server.json',
+    'https://example.test/v0/servers/x',
+    'file:x-1.0.0.tgz',
+    'dist/x-1.0-py3-none-any.whl',
   ])('refuses %j', (text) => {
     expect(() => parseSource(text)).toThrowError(expect.objectContaining({ code: 'source-invalid', exit: 2 }));
   });

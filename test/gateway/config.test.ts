@@ -94,6 +94,10 @@ describe('what an entry runs', () => {
     ['docker', ['exec', 'x']],
     ['uv', ['run', 'server.py']],
     ['npm', ['run', 'server']],
+    ['mcp-build', ['run', './server.json']],
+    ['mcp-build', ['run', 'https://example.test/v0/servers/x', '--package', 'npm']],
+    ['mcp-build', ['run', 'file:x-1.0.0.tgz']],
+    ['mcp-build', ['run', 'x-1.0-py3-none-any.whl']],
   ])('%s %j is refused, with a way out', (command, args) => {
     const target = readCommand(command, args);
     expect(target).toMatchObject({ kind: 'none' });

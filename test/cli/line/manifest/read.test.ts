@@ -120,6 +120,8 @@ servers:
     ['a name that is no path segment', 'version: 1\nservers:\n  ../a: {source: npm:a}\n', '3:3'],
     ['a server without a source', 'version: 1\nservers:\n  a: {}\n', '3:3'],
     ['a source that is a URL', withLines().replace('npm:a', 'https://example.test/a'), '4:13'],
+    ['a source that is a file', withLines().replace('npm:a', 'file:a-1.0.0.tgz'), '4:13'],
+    ['a source that is a server.json', withLines().replace('npm:a', './server.json'), '4:13'],
     ['a variable in a source', withLines().replace('npm:a', `"npm:a@\${V}"`), '4:13'],
     ['a variable without an end', withLines(`args: ["\${A"]`), '5:12'],
     ['an override without a reason', withLines('overrides: [{package: b, version: "1"}]'), '5:17'],
