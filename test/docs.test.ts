@@ -26,6 +26,24 @@ describe('the documentation', () => {
     expect([...named].sort()).toEqual(there.map((page) => page.slice('docs/'.length)).sort());
   });
 
+  test('docs/limits.md names tests that are there for each attack', () => {
+    const text = readFileSync(join(root, 'docs/limits.md'), 'utf8');
+    const [, table = ''] = text.split('## Attacks, and the tests that hold them');
+    const rows = (table.split('\n## ')[0] ?? '')
+      .split('\n')
+      .filter((line) => /^\| [^-]/.test(line))
+      .slice(1);
+    expect(rows.length).toBeGreaterThan(15);
+    for (const row of rows) {
+      const tests = [...row.matchAll(/`([^`]+\.test\.ts)`/g)].map((match) => match[1] ?? '');
+      expect(tests.length, row).toBeGreaterThan(0);
+      expect(
+        tests.filter((test) => !existsSync(join(root, 'test', test))),
+        row,
+      ).toEqual([]);
+    }
+  });
+
   test('a link in prose is seen, one in code is not', () => {
     expect(linksOf('[a](a.md#x) `[b](b.md)` [c](https://example.test/)\n```\n[d](d.md)\n```\n')).toEqual(['a.md']);
   });

@@ -1,4 +1,4 @@
-import { zstdCompressSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { readDeb, unpackXz } from '../../../builders/archive/index.ts';
 import { ar, arHeader, cut, deb, tar, tarGz, tarMember } from '../../fakes/archives.ts';
@@ -27,6 +27,13 @@ const XZ_TEXT = Buffer.from(
 async function read(chunks: Iterable<Uint8Array>) {
   const found = await readDeb(chunks, options);
   return { control: found.control, data: await readAll(found.data) };
+}
+
+/** Reads everything and keeps nothing. */
+async function drain(bytes: Uint8Array): Promise<void> {
+  for await (const member of (await readDeb([bytes], options)).data) {
+    if (member.type === 'file') for await (const _ of member.content);
+  }
 }
 
 const verdict = (bytes: Uint8Array) => verdictOf(() => read([bytes]));
@@ -120,6 +127,18 @@ describe('a deb', () => {
     ['xz that isn’t', debOf(controlTar, { name: 'data.tar.xz', content: 'not xz at all' })],
   ])('%s is invalid', async (_, bytes) => {
     expect(await verdict(bytes)).toBe('archive-invalid');
+  });
+
+  test.each([
+    ['gz', gzipSync],
+    ['zst', zstdCompressSync],
+  ])('a bomb packed as %s is unsafe, and the error says which limit it met', async (ending, pack) => {
+    const zeros = tar(tarMember({ name: './zeros' }, Buffer.alloc(80 * 1024 * 1024)));
+    const bomb = debOf(controlTar, { name: `data.tar.${ending}`, content: pack(zeros) });
+    await expect(drain(bomb)).rejects.toMatchObject({
+      code: 'archive-unsafe',
+      fix: expect.stringContaining('MCP_BUILD_ARCHIVE_LIMITS=ratio='),
+    });
   });
 
   test('cut off anywhere it is invalid', async () => {

@@ -140,11 +140,23 @@ describe.skipIf(!has('gzip'))('gzip(1)', () => {
   });
 });
 
+async function drained(parts: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of parts);
+}
+
 describe.skipIf(!has('xz'))('xz(1)', () => {
   test.each(['none', 'crc32', 'crc64'])('with the check %s, in several blocks', async (check) => {
     const text = Buffer.alloc(3_000_000, 'several blocks of text ');
     const packed = run('xz', ['-c', `--check=${check}`, '--block-size=1000000'], text);
     expect((await bytesOf(unpackXz([packed], { name: check }))).equals(text)).toBe(true);
+  });
+
+  test('a bomb is refused by its ratio', async () => {
+    const packed = run('xz', ['-c', '-1'], Buffer.alloc(80 * 1024 * 1024));
+    await expect(drained(unpackXz([packed], { name: 'x' }))).rejects.toMatchObject({
+      code: 'archive-unsafe',
+      fix: expect.stringContaining('MCP_BUILD_ARCHIVE_LIMITS=ratio='),
+    });
   });
 
   test('a dictionary of 128 MiB is refused', async () => {
