@@ -60,6 +60,17 @@ export const COMMANDS = {
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },
 } satisfies Record<string, Loadable>;
 
+/** How help lists them: what somebody came for first. */
+export const GROUPS: Readonly<Record<string, readonly (keyof typeof COMMANDS)[]>> = {
+  'Start servers:': ['run', 'start', 'attach', 'restart', 'stop', 'ps', 'logs', 'stats', 'prepare', 'import', 'export'],
+  'Build images:': ['lock', 'build', 'test', 'reproduce', 'base', 'list', 'prune'],
+  'Know what gets in:': ['audit', 'advisories', 'watch', 'diff', 'update'],
+  'Sign and verify:': ['init', 'sign', 'attest', 'show', 'verify', 'policy', 'trust'],
+  'Publish for others:': ['add', 'remove', 'manifest', 'publish', 'push', 'pull', 'copy', 'login', 'logout'],
+  'Serve a team:': ['serve', 'token', 'audit-log', 'backup', 'restore'],
+  'Help:': ['doctor', 'demo'],
+};
+
 export function isCommand(name: string): name is keyof typeof COMMANDS {
   return Object.hasOwn(COMMANDS, name);
 }

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { COMMANDS, isCommand } from './commands.ts';
+import { COMMANDS, GROUPS, isCommand } from './commands.ts';
 import { explain } from './fault.ts';
 import { describe } from './terminal.ts';
 
@@ -23,7 +23,11 @@ async function main(argv: readonly string[]): Promise<number> {
   if (asked && isCommand(asked)) {
     program.addCommand(inherit(await COMMANDS[asked].load()));
   } else {
-    for (const command of Object.values(COMMANDS)) program.addCommand(inherit(await command.load()));
+    for (const [group, names] of Object.entries(GROUPS)) {
+      for (const name of names) program.addCommand(inherit(await COMMANDS[name].load()).helpGroup(group));
+    }
+    const help = new Command('help').argument('[command]').description('display help for command');
+    program.addHelpCommand(help.helpGroup('Help:'));
   }
   try {
     await program.parseAsync([...argv], { from: 'user' });

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { COMMANDS } from '../../cli/commands.ts';
+import { COMMANDS, GROUPS } from '../../cli/commands.ts';
 
 const REFERENCE = new URL('../../docs/commands.md', import.meta.url);
 
@@ -35,6 +35,10 @@ describe('commands', () => {
       if (/ (?:run|attach|demo|schema)$/.test(path)) continue;
       expect(help, path).toContain('--json');
     }
+  });
+
+  it('stand in one group of the help each', () => {
+    expect(Object.values(GROUPS).flat().sort()).toEqual(Object.keys(COMMANDS).sort());
   });
 
   it('are in docs/commands.md as their help has them (UPDATE_DOCS=1 writes it)', async () => {
