@@ -81,8 +81,9 @@ describeWith(['docker', 'git'], 'a server that starts git, which its base lacks'
     const lock = parseLock(await readFile(file, 'utf8'), file);
     expect(lock.system).toEqual(['git']);
     const [platform] = Object.values(lock.platforms);
-    expect(platform?.layers.map(({ name }) => name)).toEqual(['base', 'system', 'dependencies', 'server']);
-    const names = platform!.layers[1]!.files.map(({ name }) => name);
+    const layers = platform?.layers.filter(({ name }) => !name.endsWith('-bytecode')) ?? [];
+    expect(layers.map(({ name }) => name)).toEqual(['base', 'system', 'dependencies', 'server']);
+    const names = layers[1]!.files.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['git', 'libpcre2-8-0', 'libcurl3t64-gnutls']));
     expect(names.filter((name) => /^(?:perl|dash|bash|coreutils|libc6|zlib1g$)/.test(name))).toEqual([]);
   });
