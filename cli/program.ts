@@ -22,7 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const asked = argv.find((word) => !word.startsWith('-'));
   if (asked && isCommand(asked)) {
     program.addCommand(inherit(await COMMANDS[asked].load()));
-  } else {
+  } else if (argv[0] !== '-V' && argv[0] !== '--version') {
     for (const [group, names] of Object.entries(GROUPS)) {
       for (const name of names) program.addCommand(inherit(await COMMANDS[name].load()).helpGroup(group));
     }
