@@ -95,12 +95,18 @@ export async function unpack(source: Source, decrypter: Decrypter, into?: string
 }
 
 async function* plain(source: Source, decrypter: Decrypter): AsyncGenerator<Uint8Array> {
-  const unzipped = createZstdDecompress();
-  const fed = pipeline(await opened(decrypter, hashed(source)), unzipped);
-  // A reader that stops early, or a fault in what is fed, is met at the await below or in the reader.
-  fed.catch(() => undefined);
-  yield* unzipped;
-  await fed;
+  const sealed = hashed(source);
+  try {
+    const unzipped = createZstdDecompress();
+    const fed = pipeline(await opened(decrypter, sealed), unzipped);
+    // A reader that stops early, or a fault in what is fed, is met at the await below or in the reader.
+    fed.catch(() => undefined);
+    yield* unzipped;
+    await fed;
+  } finally {
+    // A decrypter that gives up at the header leaves what it was given half read, with its file open.
+    await sealed.return(undefined);
+  }
 }
 
 async function* hashed({ file, digest, size }: Source): AsyncGenerator<Uint8Array> {
