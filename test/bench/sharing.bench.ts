@@ -11,9 +11,28 @@ import { cli, cliDone, type Workplace, workplace } from '../e2e/harness/cli.ts';
 const SERVERS = (
   process.env.BENCH_SERVERS ??
   [
-    ...['npm:@modelcontextprotocol/server-memory', 'npm:@modelcontextprotocol/server-filesystem'],
-    ...['npm:@upstash/context7-mcp', 'npm:@notionhq/notion-mcp-server', 'npm:tavily-mcp'],
-    ...['pypi:mcp-server-time', 'pypi:mcp-server-fetch', 'pypi:arxiv-mcp-server', 'pypi:duckduckgo-mcp-server'],
+    'npm:@modelcontextprotocol/server-memory',
+    'npm:@modelcontextprotocol/server-filesystem',
+    'npm:@upstash/context7-mcp',
+    'npm:@notionhq/notion-mcp-server',
+    'npm:tavily-mcp',
+    'npm:firecrawl-mcp',
+    'npm:exa-mcp-server',
+    'npm:@supabase/mcp-server-supabase',
+    'npm:@stripe/mcp',
+    'npm:figma-developer-mcp',
+    'npm:@brave/brave-search-mcp-server',
+    'npm:@playwright/mcp',
+    'npm:@modelcontextprotocol/server-sequential-thinking',
+    'pypi:mcp-server-time',
+    'pypi:mcp-server-fetch',
+    'pypi:arxiv-mcp-server',
+    'pypi:duckduckgo-mcp-server',
+    'pypi:mcp-server-git',
+    'pypi:awslabs.aws-documentation-mcp-server',
+    'pypi:mcp-server-sqlite',
+    'pypi:mcp-server-qdrant',
+    'pypi:wikipedia-mcp',
   ].join(' ')
 ).split(' ');
 
