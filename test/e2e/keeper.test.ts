@@ -168,7 +168,8 @@ describe.skipIf(reason)(`a keeper and a real daemon${reason ? ` [skipped: ${reas
       await Promise.all(sessions.map(ask));
     }
     await keeper.ready();
-    expect(await open()).toBeLessThanOrEqual(before + 8);
+    // On a busy machine the last of them are still being closed; what leaks stays.
+    await until(async () => (await open()) <= before + 8, 20_000);
     await until(async () => (await leftovers(on)).containers.length === 4, 10_000);
   });
 });
