@@ -139,7 +139,7 @@ describeWith(['docker', 'mcp-inspector'], 'real servers, tested, attested and ru
           { method: 'notifications/initialized' },
           { id: 1, method: 'tools/list' },
         ].map((line) => `${JSON.stringify({ jsonrpc: '2.0', ...line })}\n`);
-        const { code, stderr } = await cli(['run', name], { ...there, input: lines.join('') });
+        const { code, stderr } = await cli(['run', name], { ...there, input: lines.join(''), until: /"id":1\b/ });
         expect(code).toBe(3);
         expect(stderr).toMatch(/\[tools-drift\]/);
       } finally {

@@ -114,7 +114,7 @@ describeWith(['docker', 'docker-registry', 'go'], 'publishing two real servers',
       for (const { name, tags } of servers) {
         const started = await cli(
           ['run', `${host}/mcp/${name}:${tags[1]}`, ...(name === 'time' ? ['--', '--local-timezone', 'UTC'] : [])],
-          { ...strangers(), input: HELLO },
+          { ...strangers(), input: HELLO, until: /"serverInfo"/ },
         );
         expect(started.stdout, started.stderr).toContain('"serverInfo"');
       }

@@ -12,6 +12,11 @@ export interface CliOptions {
   /** On top of the environment of `childEnvironment`; undefined takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;
+  /**
+   * Closes stdin once this was printed to stdout, as a client does that waits for its answer: servers may drop what they were asked
+   * when their client hangs up (Python's SDK does). Without it, stdin is closed behind `input`.
+   */
+  readonly until?: RegExp;
   /** In milliseconds; 240,000 by default. */
   readonly timeout?: number;
   /** Runs as this user and group: root writes where nobody may. */
@@ -37,11 +42,15 @@ export async function cli(args: readonly string[], options: CliOptions): Promise
   });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stdout.on('data', (chunk: Buffer) => {
+    out.push(chunk);
+    if (options.until?.test(Buffer.concat(out).toString())) child.stdin.end();
+  });
   child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
   // A child that ends before it has read all its input is no error of the test.
   child.stdin.on('error', () => undefined);
-  child.stdin.end(options.input ?? '');
+  if (options.until === undefined) child.stdin.end(options.input ?? '');
+  else child.stdin.write(options.input ?? '');
   const timer = setTimeout(() => child.kill('SIGKILL'), options.timeout ?? 240_000);
   const code = await new Promise<number>((resolve, reject) => {
     child.once('error', reject);
