@@ -1,10 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
-import type { McpBuildError } from '../errors/index.ts';
-import { type Gateway, type GatewayConfig, loadConfig, openGateway, pages, parseConfig } from '../gateway/index.ts';
+import { McpBuildError } from '../errors/index.ts';
+import {
+  type Gateway,
+  type GatewayConfig,
+  loadConfig,
+  logIn,
+  openGateway,
+  pages,
+  parseConfig,
+} from '../gateway/index.ts';
 import { type Home, homeOf } from './line/home.ts';
-import { auditFolder, identities, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
+import { auditFolder, identities, logins, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
 import { openWatching, webhookAddress } from './line/watching.ts';
@@ -15,6 +24,7 @@ interface Options {
   readonly config: string;
   readonly locked?: boolean;
   readonly check?: boolean;
+  readonly login?: string;
   readonly allowAnonymous?: boolean;
   /** A folder; false for none. */
   readonly auditLog: string | boolean;
@@ -31,6 +41,7 @@ export function serveCommand(): Command {
     .requiredOption('--config <file|url>', 'the configuration: a file, or an http(s) address')
     .option('--locked', 'lock nothing new: what has no lock yet is refused')
     .option('--check', 'only check the configuration, and say what would be served')
+    .option('--login <name>', 'log in at a server elsewhere that wants it (OAuth), in a browser, and end')
     .option('--allow-anonymous', 'let in, without a token, whoever reaches the address')
     .option('--audit-log <folder>', 'where it is recorded who calls what; in the state folder without it')
     .option('--no-audit-log', 'record nothing')
@@ -46,6 +57,7 @@ export function serveCommand(): Command {
       examples(
         ['mcp-build serve --config config.json', 'every server of the file'],
         ['mcp-build serve --config config.json --check', 'see what it would serve'],
+        ['mcp-build serve --config config.json --login linear', 'once, for a server elsewhere that wants a login'],
         ['mcp-build token create phone && mcp-build serve --config config.json', 'for holders of a token'],
       ),
     )
@@ -66,6 +78,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   };
   const config = await read();
   if (options.check) return show(config, out);
+  if (options.login !== undefined) return logInAt(options.login, config, home, out);
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   let tokens = await identities(home);
@@ -147,6 +160,46 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   }
   // A resolver's or a build's leftovers must not hold up the end.
   process.exit(0);
+}
+
+async function logInAt(
+  name: string,
+  { servers }: GatewayConfig,
+  home: Home,
+  out: ReturnType<typeof terminal>,
+): Promise<void> {
+  const behind = servers.find((server) => server.name === name)?.behind;
+  if (behind?.kind !== 'remote') {
+    const remote = servers.filter((server) => server.behind.kind === 'remote').map((server) => server.name);
+    throw new McpBuildError({
+      code: 'login-not-offered',
+      message: `The configuration has no server elsewhere named ${name}`,
+      input: name,
+      fix: remote.length === 0 ? 'Only entries with a "url" are logged in at.' : `Name one of ${remote.join(', ')}.`,
+      exit: 2,
+    });
+  }
+  const lines = createInterface({ input: process.stdin });
+  try {
+    const { issuer, tokens } = await logIn({
+      ...behind,
+      name,
+      store: logins(home, name),
+      pasted: lines,
+      show(address) {
+        out.note(`open this in a browser, and log in:\n\n${address.href}\n`);
+        out.note('if the browser then shows an error, because it is on another machine, paste its address here');
+      },
+    });
+    const lasting = tokens?.refresh !== undefined;
+    await out.result(
+      { server: name, issuer, scope: tokens?.scope ?? null, renewable: lasting },
+      `logged in at ${name}, by ${issuer}${lasting ? '' : '; it gave nothing to renew this with, so it ends'}`,
+    );
+  } finally {
+    lines.close();
+    process.stdin.pause();
+  }
 }
 
 function auditPlace(given: string | boolean, home: Home): string {

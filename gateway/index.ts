@@ -20,6 +20,8 @@ export {
 export { type Channel, LONGEST_MESSAGE, lineWriter, type OpenChannel } from './upstream/channel.ts';
 export { type ContainerChannel, containerChannel } from './upstream/container.ts';
 export { lines } from './upstream/lines.ts';
+export { type LogInOptions, logIn } from './upstream/login.ts';
+export { type Login, type LoginStore, loginFile, loginMemory } from './upstream/oauth-store.ts';
 export { remoteChannel } from './upstream/remote.ts';
 export { type Activity, activity } from './watching/activity.ts';
 export { type AuditLog, type AuditLogOptions, openAuditLog } from './watching/audit-log.ts';

@@ -8,6 +8,8 @@ import {
   type Identity,
   type Incident,
   identityOf,
+  type LoginStore,
+  loginFile,
   type Prepared,
   readTokens,
   remoteChannel,
@@ -33,7 +35,7 @@ export interface PrepareOptions {
 /** Gets an entry of the configuration ready to be started again and again: verified now, and by this digest from then on. */
 export async function prepareServer(server: ServerConfig, options: PrepareOptions): Promise<Prepared> {
   const { behind, name } = server;
-  if (behind.kind === 'remote') return { open: remoteChannel(behind) };
+  if (behind.kind === 'remote') return { open: remoteChannel({ ...behind, name, logins: logins(options.home, name) }) };
   return contained(name, behind, options);
 }
 
@@ -104,6 +106,11 @@ export function auditFolder(home: Home): string {
 
 export function tokensFile(home: Home): string {
   return join(home.root, 'gateway', 'tokens.json');
+}
+
+/** What an operator's login at a server elsewhere gave. */
+export function logins(home: Home, name: string): LoginStore {
+  return loginFile(join(home.root, 'gateway', 'logins', `${name}.json`));
 }
 
 /** The tokens made here, by hash. @throws McpBuildError `tokens-invalid` */

@@ -40,12 +40,14 @@ const options = z.strictObject({
   maxContainers: limit.optional(),
 });
 
+const address = z.union([z.literal(''), z.url({ protocol: /^https?$/ })]);
+
 const oauth = z.strictObject({
-  clientId: z.string().max(1000),
+  clientId: z.string().max(1000).optional(),
   clientSecret: z.string().max(4096).optional(),
   scopes: z.array(z.string().max(200)).max(100).optional(),
-  redirectURI: z.string().max(2000).optional(),
-  authServerMetadataURL: z.string().max(2000).optional(),
+  redirectURI: address.optional(),
+  authServerMetadataURL: address.optional(),
   pkceEnabled: z.boolean().optional(),
 });
 
@@ -66,7 +68,7 @@ const server = z.strictObject({
 });
 
 const proxy = z.strictObject({
-  baseURL: z.union([z.literal(''), z.url({ protocol: /^https?$/ })]).optional(),
+  baseURL: address.optional(),
   addr: z.string().max(4096).optional(),
   name: z.string().max(200).optional(),
   version: z.string().max(200).optional(),

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import http from 'node:http';
 import https from 'node:https';
-import { connect as connectTcp } from 'node:net';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -104,7 +104,7 @@ describe('where the gateway listens', () => {
     slow.on('error', () => undefined);
     const call = {
       jsonrpc: '2.0',
-      id: 1,
+      id: 'slow',
       method: 'tools/call',
       params: { name: 'flood', arguments: { bytes: 40 << 20 } },
     };
@@ -137,7 +137,7 @@ describe('a server elsewhere', () => {
         servers: {
           far: { command: undefined, args: undefined, url, headers, options: { authTokens: ['near-token'] } },
         },
-        prepare: () => ({ open: remoteChannel({ url, headers, transport, oauth: undefined }) }),
+        prepare: () => ({ open: remoteChannel({ name: 'far', url, headers, transport, oauth: undefined }) }),
       });
       const mine = { authorization: 'Bearer near-token' };
       const session = await near.session('far', mine);
@@ -153,13 +153,38 @@ describe('a server elsewhere', () => {
     },
   );
 
+  test('that speaks HTTP+SSE alone is found out, where no transport is named', async () => {
+    await using far = await runGateway({ servers: { fake: { options: { sessions: 'shared' } } } });
+    // Its address tells nothing, and a POST to it is refused, as servers of that transport do.
+    await using front = await httpServer((request, response) => {
+      if (request.method === 'POST' && request.url === '/events') return response.writeHead(405).end();
+      const to = `${far.url}/fake${request.url === '/events' ? '/sse' : (request.url ?? '').replace(/^\/fake/, '')}`;
+      const passed = http.request(to, { method: request.method ?? 'GET', headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(response);
+      });
+      passed.on('error', () => response.destroy());
+      request.pipe(passed);
+      return undefined;
+    });
+    const url = `${front.url}/events`;
+    await using near = await runGateway({
+      servers: { far: { command: undefined, args: undefined, url } },
+      prepare: () => ({
+        open: remoteChannel({ name: 'far', url, headers: {}, transport: undefined, oauth: undefined }),
+      }),
+    });
+    const session = await near.session('far');
+    expect(textOf(await near.call('far', session, 'echo', { message: 'by events' }))).toBe('by events');
+  });
+
   test('that can’t be reached is an error for its callers only', async () => {
     const url = 'http://127.0.0.1:9/mcp';
     await using near = await runGateway({
       servers: { far: { command: undefined, args: undefined, url }, fake: {} },
       prepare: (name) =>
         name === 'far'
-          ? { open: remoteChannel({ url, headers: {}, transport: undefined, oauth: undefined }) }
+          ? { open: remoteChannel({ name: 'far', url, headers: {}, transport: undefined, oauth: undefined }) }
           : undefined,
     });
     const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } };
@@ -177,4 +202,16 @@ async function certificate(name: string): Promise<{ readonly cert: Buffer; reado
     stdio: 'ignore',
   });
   return { cert: await readFile(cert), key: await readFile(key) };
+}
+
+async function httpServer(handle: http.RequestListener) {
+  const server = http.createServer(handle);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
