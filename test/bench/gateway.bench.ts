@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -147,8 +147,11 @@ function worker(child: ChildProcess): number {
   const pid = child.pid ?? 0;
   const name = readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
   if (name !== 'uvx' && name !== 'uv') return pid;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-  return Number(children[0] ?? pid);
+  // Which of its threads started it is nobody's to know.
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' '),
+  );
+  return Number(children.find((child) => child !== '') ?? pid);
 }
 
 function ticks(child: ChildProcess): number {
