@@ -41,6 +41,7 @@ export {
   type PlatformLock,
   parseLock,
   type WheelArtifact,
+  withFiles,
 } from './lock.ts';
 export { architectureOf, hostPlatform, isPlatform, PLATFORMS, type Platform, parsePlatform } from './platform.ts';
 export { readServerJson, SERVER_JSON_LIMIT, type ServerJson } from './server-json.ts';

@@ -185,15 +185,35 @@ export function formatLock(lock: Lock): string {
   return `${JSON.stringify(lockSchema.parse(lock), null, 2)}\n`;
 }
 
-/** The part of a lock that decides the image: without what `build` and `test` add, and without when it was resolved. */
+/**
+ * The part of a lock that decides the image: without what `build` and `test` add, and without when it was resolved. Nor with where packages were
+ * built: the same bytes are the same image, whether or not a mirror passes on the provenance that says so.
+ */
 export function inputsOf(lock: Lock): Lock {
   const { compressor: _c, index: _i, tools: _t, ...others } = lock;
   const rest = { ...others, before: null };
   const platforms: Lock['platforms'] = {};
   for (const [name, { layers }] of Object.entries(lock.platforms) as [Platform, PlatformLock][]) {
-    platforms[name] = { layers: layers.map(({ output: _o, ...inputs }) => inputs) };
+    platforms[name] = {
+      layers: layers.map(({ output: _o, ...inputs }) => ({ ...inputs, files: inputs.files.map(unattested) })),
+    };
   }
   return { ...rest, platforms };
+}
+
+function unattested(file: Artifact): Artifact {
+  if (file.kind === 'deb') return file;
+  const { origin: _, ...rest } = file;
+  return rest;
+}
+
+/** A lock with each of its files as `change` makes it. */
+export function withFiles(lock: Lock, change: (file: Artifact) => Artifact): Lock {
+  const platforms: Lock['platforms'] = {};
+  for (const [name, one] of Object.entries(lock.platforms) as [Platform, PlatformLock][]) {
+    platforms[name] = { ...one, layers: one.layers.map((layer) => ({ ...layer, files: layer.files.map(change) })) };
+  }
+  return { ...lock, platforms };
 }
 
 /** Names a lock by its inputs; its first 12 hex digits are in the immutable tag. */

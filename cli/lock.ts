@@ -13,18 +13,21 @@ import {
   type Source,
 } from '../builders/index.ts';
 import { McpBuildError } from '../errors/index.ts';
+import type { Finding } from '../vetting/index.ts';
 import { explain } from './fault.ts';
 import { type LimitFlags, limitOptions, limitsOf } from './limits.ts';
+import { policyAge, vettingRules, withReleaseAge } from './line/audit-policy.ts';
 import { parseBase } from './line/base.ts';
 import { checkLock } from './line/check.ts';
 import { type EntryOptions, lockDifferences, lockEntry } from './line/entry.ts';
 import { lockFolderOf, readEditedFolder, readLockFolder, writeLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
 import { hasBytecode, type Locked, lockSource, packageCount, RELEASE_AGE_DAYS } from './line/lock.ts';
+import { vetLock } from './line/lock-vet.ts';
 import { findManifest, MANIFEST, readManifest, type ServerEntry, serverEntry } from './line/manifest/index.ts';
 import { checkWanted, keepLocal, localPlaces, type Wanted, wantedSource } from './line/wanted.ts';
 import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
-import { terminal } from './terminal.ts';
+import { type Terminal, terminal } from './terminal.ts';
 
 interface Options extends LimitFlags {
   readonly name?: string;
@@ -37,6 +40,7 @@ interface Options extends LimitFlags {
   readonly bytecode?: boolean;
   readonly refresh?: boolean;
   readonly check?: boolean;
+  readonly policy?: string;
   readonly json?: boolean;
 }
 
@@ -44,7 +48,7 @@ export function lockCommand(): Command {
   const command = new Command('lock')
     .summary('resolve a server to pinned versions with hashes')
     .description(
-      'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/: native lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed.',
+      'Resolves an npm or PyPI server and everything it depends on, for every platform, and writes ./lockfiles/<name>/: native lock files that scanners and update bots read, and image.lock.json. Nothing of a package is executed. What the policy refuses of what was chosen (see `mcp-build audit`) is not written: exit 4.',
     )
     .argument(
       '[source|name]',
@@ -75,6 +79,7 @@ export function lockCommand(): Command {
   return command
     .addOption(new Option('--refresh', 'follow the native lock files, which a bot has bumped').conflicts('check'))
     .option('--check', 'hold every file of a lock against what its index says today')
+    .option('--policy <file>', 'policy whose section vetting decides; ./policy.yaml or yours by default')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -95,9 +100,10 @@ export function lockCommand(): Command {
       if (text === undefined) return lockAll(options);
       const isSource = looksLikeSource(text) || looksLikeServerJson(text);
       const entry = options.refresh || isSource ? undefined : await entryOf(text);
-      if (!entry) return lock(text, options);
+      const age = command.getOptionValueSource('releaseAge') === 'cli';
+      if (!entry) return lock(text, options, age);
       onlyOwnFlags(entry.name, command);
-      return lockOne(entry, options, command.getOptionValueSource('releaseAge') === 'cli');
+      return lockOne(entry, options, age);
     });
 }
 
@@ -123,17 +129,20 @@ function onlyOwnFlags(name: string, command: Command): void {
 
 async function lockOne(entry: ServerEntry, options: Options, age: boolean): Promise<void> {
   const out = terminal(options);
-  const made = await lockEntry(entry, {
+  const { rules } = await vettingRules({ ...process.env }, process.cwd(), options.policy ?? (await policyOfManifest()));
+  const { made, findings } = await lockEntry(entry, {
     ...entryOptions(out.progress),
+    rules,
     ...(age ? { releaseAge: options.releaseAge } : {}),
   });
-  for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
-  await out.result(lockedOf(entry.name, made), lockedLine(entry.name, made));
+  noticed(out, made, findings);
+  await out.result(lockedOf(entry.name, made, findings), lockedLine(entry.name, made));
 }
 
 async function lockAll(options: Options): Promise<void> {
   const out = terminal(options);
-  const { servers } = await readManifest(process.cwd());
+  const { servers, policy } = await readManifest(process.cwd());
+  const { rules } = await vettingRules({ ...process.env }, process.cwd(), options.policy ?? policy);
   const done: object[] = [];
   const lines: string[] = [];
   const failures: McpBuildError[] = [];
@@ -145,9 +154,9 @@ async function lockAll(options: Options): Promise<void> {
         lines.push(`kept ${entry.name} ${kept.lock.source.version}`);
         continue;
       }
-      const made = await lockEntry(entry, { ...entryOptions(out.progress) });
-      for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
-      done.push({ status: 'locked', ...lockedOf(entry.name, made) });
+      const { made, findings } = await lockEntry(entry, { ...entryOptions(out.progress), rules });
+      noticed(out, made, findings);
+      done.push({ status: 'locked', ...lockedOf(entry.name, made, findings) });
       lines.push(lockedLine(entry.name, made));
     } catch (error) {
       const { fault } = explain(error);
@@ -171,7 +180,21 @@ function entryOptions(progress: (line: string) => void): EntryOptions {
   return { home: homeOf(environment), environment, workspace: process.cwd(), now: new Date(), progress };
 }
 
-function lockedOf(name: string, { lock: made, installScripts }: Locked) {
+/** What a person should look at before the lock is committed. */
+function noticed(out: Terminal, { installScripts }: Locked, findings: readonly Finding[]): void {
+  for (const script of installScripts) out.note(`${script} has an install script; it never runs`);
+  const weighty = findings.filter(({ severity }) => !['low', 'none'].includes(severity));
+  for (const { severity, code, subject, message } of weighty.slice(0, 10)) {
+    out.note(`${severity}: ${subject} ${code}: ${message}`);
+  }
+  if (weighty.length > 10) out.note(`and ${weighty.length - 10} more: see mcp-build audit`);
+}
+
+async function policyOfManifest(): Promise<string | undefined> {
+  return (await findManifest(process.cwd()))?.policy;
+}
+
+function lockedOf(name: string, { lock: made, installScripts }: Locked, findings: readonly Finding[]) {
   const folder = lockFolderOf(process.cwd(), name);
   return {
     name,
@@ -180,6 +203,7 @@ function lockedOf(name: string, { lock: made, installScripts }: Locked) {
     packages: packageCount(made),
     folder,
     installScripts,
+    findings,
   };
 }
 
@@ -188,7 +212,7 @@ function lockedLine(name: string, { lock: made }: Locked): string {
   return `locked ${made.source.name} ${made.source.version}: ${packageCount(made)} packages, ${platformsOf(made).join(', ')} → ${folder}/`;
 }
 
-async function lock(text: string, options: Options): Promise<void> {
+async function lock(text: string, options: Options, age: boolean): Promise<void> {
   const out = terminal(options);
   const environment = { ...process.env };
   const home = homeOf(environment);
@@ -204,10 +228,12 @@ async function lock(text: string, options: Options): Promise<void> {
   const base = options.base === undefined ? kept?.lock.base : parseBase(options.base);
   const system = options.system ?? kept?.lock.system;
   const bytecode = options.bytecode ?? (kept ? hasBytecode(kept.lock) : undefined);
-  const made = await lockSource(source, {
+  const { rules } = await vettingRules(environment, process.cwd(), options.policy);
+  const releaseAge = age ? options.releaseAge : Math.max(options.releaseAge, policyAge(rules));
+  const resolved = await lockSource(source, {
     name,
     platforms: unique(options.platform ?? (kept ? platformsOf(kept.lock) : PLATFORMS)),
-    releaseAge: options.releaseAge,
+    releaseAge,
     ...(bin === undefined ? {} : { bin }),
     ...(base === undefined ? {} : { base }),
     ...(system === undefined ? {} : { system }),
@@ -224,11 +250,15 @@ async function lock(text: string, options: Options): Promise<void> {
     local: wanted.local,
     progress: out.progress,
   });
-  await checkWanted(wanted, made, { home, environment, workspace: process.cwd() });
+  await checkWanted(wanted, resolved, { home, environment, workspace: process.cwd() });
+  const { made, findings } = await vetLock(resolved, {
+    ...{ home, environment, workspace: process.cwd(), now: new Date(), previous, progress: out.progress },
+    rules: withReleaseAge(rules, releaseAge),
+  });
   await keepLocal(made, kept ? [folder] : localPlaces(text), { home, environment });
   await writeLockFolder(folder, made);
-  for (const script of made.installScripts) out.note(`${script} has an install script; it never runs`);
-  await out.result(lockedOf(name, made), lockedLine(name, made));
+  noticed(out, made, findings);
+  await out.result(lockedOf(name, made, findings), lockedLine(name, made));
 }
 
 async function check(text: string | undefined, options: Options): Promise<void> {

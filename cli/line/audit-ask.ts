@@ -1,4 +1,4 @@
-import type { FetchOptions, NpmArtifact, WheelArtifact } from '../../builders/index.ts';
+import { type FetchOptions, LOCAL_INDEX, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
 import { listNpm, type NpmListing } from '../../builders/npm/index.ts';
 import { listWheels, type WheelListing } from '../../builders/pypi/index.ts';
 import type { VettingRules } from '../../trust/index.ts';
@@ -25,7 +25,8 @@ export async function askIndexes(
     environment: options.environment,
     workspace: options.workspace,
   };
-  const own = packages.filter(({ base }) => !base);
+  // What was locked from a file no index has: another package may have its name there.
+  const own = packages.filter(({ base, files }) => !base && files.every(({ index }) => index !== LOCAL_INDEX));
   const tarballs = own.flatMap(({ files }) => files.filter((file): file is NpmArtifact => file.kind === 'npm'));
   const wheels = own.flatMap(({ files }) => files.filter((file): file is WheelArtifact => file.kind === 'wheel'));
   options.progress?.(`asking the indexes about ${own.length} packages`);

@@ -13,6 +13,7 @@ import {
   type Package,
   type Provenance,
   registrySignature,
+  sameRepository,
   wheelAttested,
 } from '../../vetting/index.ts';
 import type { Environment, Home } from './home.ts';
@@ -132,7 +133,7 @@ async function ofWheels(
     if (said?.state !== 'listed') return undefined;
     const one = said.provenance === undefined ? absent : await read(said.provenance, file.file, file.integrity);
     // The platform with the least counts: an attacker needs only one of them.
-    attestation = attestation === undefined || rank(one) < rank(attestation) ? one : attestation;
+    attestation = attestation === undefined ? one : least(attestation, one);
     const before = said.attestedBefore;
     if (before && !earlier) {
       const then = file.origin
@@ -146,6 +147,13 @@ async function ofWheels(
 }
 
 const absent = { state: 'absent' } as const;
+
+function least(a: Attestation, b: Attestation): Attestation {
+  if (a.state === 'attested' && b.state === 'attested' && !sameRepository(a.origin.repository, b.origin.repository)) {
+    return { state: 'invalid', reason: `its files are from ${a.origin.repository} and ${b.origin.repository}` };
+  }
+  return rank(b) < rank(a) ? b : a;
+}
 
 function rank({ state }: Attestation): number {
   return ['other-subject', 'invalid', 'absent', 'unknown', 'attested'].indexOf(state);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Artifact, artifactCache, type Lock, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
 import { parseIntegrity } from '../../digest/index.ts';
-import { McpBuildError } from '../../errors/index.ts';
+import { isFault, McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
 import { DEFAULT_VETTING, type VettingRules } from '../../trust/index.ts';
 import {
@@ -37,6 +37,8 @@ export interface AuditOptions {
   readonly rules?: VettingRules | undefined;
   /** Nobody is asked: archives come from the cache, and what indexes would say is not known. */
   readonly offline?: boolean | undefined;
+  /** `known`: none is fetched; of those at hand only the server's own is read, the others where they were read before. `all` by default. */
+  readonly archives?: 'all' | 'known' | undefined;
   /** Asks OSV's API; without it the exports that are kept are compared with. */
   readonly api?: AskApi | undefined;
   /** What others say of the flaws that are found. */
@@ -86,6 +88,7 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     lock: folder.lock,
     native: folder.files,
     contents,
+    deferred: options.archives === 'known',
     ...asked,
     advisories,
     tools: options.tools,
@@ -124,17 +127,20 @@ type Readable = NpmArtifact | WheelArtifact;
 /** What the archives of a lock hold, by `fileKey`: read once, then kept by their hash. One that can't be read is left out, which is a finding. */
 export async function readLock(
   { lock }: Pick<LockFolder, 'lock'>,
-  { home, environment, workspace, offline, progress }: Omit<AuditOptions, 'now'>,
+  { home, environment, workspace, offline, archives, progress }: Omit<AuditOptions, 'now'>,
 ): Promise<ReadonlyMap<string, Contents>> {
   const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) => {
-    if (offline) throw notAtHand(artifact);
+    // Locking has just fetched a server's tarball; a wheel it has only asked about.
+    if (offline || (archives === 'known' && artifact.kind !== 'npm')) throw notAtHand(artifact);
     return fetchArtifact(artifact, { cache: home.cache, environment, workspace });
   });
   const wanted = new Map<string, Readable>();
+  const own = new Set<string>();
   for (const { layers } of Object.values(lock.platforms)) {
     for (const { name, files } of layers) {
       if (name === 'base' || name === 'runtime') continue;
       for (const file of files) if (file.kind !== 'deb') wanted.set(fileKey(file), file);
+      if (name === 'server') for (const file of files) own.add(fileKey(file));
     }
   }
   const found = new Map<string, Contents>();
@@ -146,10 +152,15 @@ export async function readLock(
       else unread.push(file);
     }),
   );
-  if (unread.length > 0) cache.fill(unread).catch(() => undefined);
-  for (const [at, file] of unread.entries()) {
-    progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${unread.length})`);
-    const read = await readContents(file, cache.open).catch((error: unknown) => stopped(error));
+  const later = archives === 'known';
+  const now = later ? unread.filter((file) => own.has(fileKey(file))) : unread;
+  if (now.length > 0 && !later) cache.fill(now).catch(() => undefined);
+  for (const [at, file] of now.entries()) {
+    progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${now.length})`);
+    const read = await readContents(file, cache.open).catch((error: unknown) =>
+      later && isFault(error, 'artifact-unavailable') ? undefined : stopped(error),
+    );
+    if (!read) continue;
     if (!('problem' in read)) await remember(home, file, read);
     found.set(fileKey(file), 'problem' in read ? read.problem : read);
   }

@@ -1,9 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Base, formatSource, type Lock, type Platform } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
+import type { VettingRules } from '../../trust/index.ts';
+import type { Finding } from '../../vetting/index.ts';
+import { policyAge, withReleaseAge } from './audit-policy.ts';
 import { type LockFolder, lockFolderOf, readLockFolder, writeLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { hasBytecode, type Locked, lockSource, RELEASE_AGE_DAYS } from './lock.ts';
+import { vetLock } from './lock-vet.ts';
 import type { ServerEntry } from './manifest/index.ts';
 
 export interface EntryOptions {
@@ -13,22 +17,46 @@ export interface EntryOptions {
   readonly now: Date;
   /** In days, instead of the entry's. */
   readonly releaseAge?: number;
+  /** By which it will be judged: what they would call too young is not chosen. */
+  readonly rules?: VettingRules | undefined;
   readonly progress: (line: string) => void;
 }
 
-/** Locks a server of the manifest into its folder, choosing anew. @throws what `lockSource` throws */
-export async function lockEntry(entry: ServerEntry, options: EntryOptions): Promise<Locked> {
+/**
+ * Locks a server of the manifest into its folder, choosing anew. @param rules what an audit may find, by the policy
+ * @throws McpBuildError `vetting-refused` where the policy refuses it, with nothing written; what `lockSource` throws
+ */
+export async function lockEntry(
+  entry: ServerEntry,
+  { rules, ...options }: EntryOptions & { readonly rules: VettingRules },
+): Promise<{ readonly made: Locked; readonly findings: readonly Finding[] }> {
   const folder = lockFolderOf(options.workspace, entry.name);
   const previous = await readLockFolder(folder).catch(() => undefined);
-  const locked = await resolveEntry(entry, options, previous?.lock);
-  await writeLockFolder(folder, locked);
-  return locked;
+  const locked = await resolveEntry(entry, { ...options, rules }, previous?.lock);
+  const vetted = await vetLock(locked, { ...options, rules: entryRules(entry, rules, options.releaseAge), previous });
+  await writeLockFolder(folder, vetted.made);
+  return vetted;
+}
+
+/** With what the manifest says of young releases, which people review as they do the policy. @param releaseAge instead of the entry's */
+export function entryRules(
+  { source, releaseAge: own, releaseAgeExceptions }: ServerEntry,
+  rules: VettingRules,
+  releaseAge = own,
+): VettingRules {
+  const exceptions = releaseAgeExceptions.map((one) => ({
+    finding: 'too-new',
+    subject: `${source.ecosystem}:${one.package}@${one.version}`,
+    reason: one.reason,
+    expires: new Date(one.expires).toISOString(),
+  }));
+  return { ...withReleaseAge(rules, releaseAge), exceptions: [...rules.exceptions, ...exceptions] };
 }
 
 /** The lock that a server of the manifest would have today; nothing is written. @throws what `lockSource` throws */
 export async function resolveEntry(
   entry: ServerEntry,
-  { home, environment, workspace, now, releaseAge, progress }: EntryOptions,
+  { home, environment, workspace, now, releaseAge, rules, progress }: EntryOptions,
   previous: Lock | undefined,
 ): Promise<Locked> {
   const bytecode =
@@ -36,7 +64,7 @@ export async function resolveEntry(
   return lockSource(entry.source, {
     name: entry.name,
     platforms: entry.platforms,
-    releaseAge: releaseAge ?? entry.releaseAge ?? RELEASE_AGE_DAYS,
+    releaseAge: releaseAge ?? entry.releaseAge ?? Math.max(RELEASE_AGE_DAYS, policyAge(rules)),
     ...(entry.bin === undefined ? {} : { bin: entry.bin }),
     ...(entry.base === undefined ? {} : { base: entry.base }),
     ...(entry.system.length > 0 ? { system: entry.system } : {}),

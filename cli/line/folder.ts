@@ -1,6 +1,13 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatLock, type Lock, lockDigest, parseLock } from '../../builders/index.ts';
+import {
+  formatLock,
+  type Lock,
+  lockDigest,
+  type Platform,
+  type PlatformLock,
+  parseLock,
+} from '../../builders/index.ts';
 import { sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { readBounded, withFileLock, writeAtomic } from '../../files/index.ts';
@@ -84,11 +91,29 @@ export async function readEditedFolder(folder: string): Promise<LockFolder> {
 export async function writeLockFolder(folder: string, { lock, files }: LockFolder): Promise<void> {
   await withFileLock(join(folder, '.lock'), async () => {
     const kept = await readLockFolder(folder).catch(() => undefined);
-    if (kept && lockDigest(kept.lock) === lockDigest(lock)) return;
+    if (kept && lockDigest(kept.lock) === lockDigest(lock)) {
+      // The same image, of which more may be known by now.
+      const known = formatLock(withOriginsOf(kept.lock, lock));
+      if (known !== formatLock(kept.lock)) await writeAtomic(join(folder, IMAGE_LOCK), known);
+      return;
+    }
     for (const [name, text] of Object.entries(files)) await writeAtomic(join(folder, name), text);
     await writeAtomic(join(folder, IMAGE_LOCK), formatLock(lock));
     await removeStale(folder, new Set([...Object.keys(files), IMAGE_LOCK, TOOLS, '.lock']));
   });
+}
+
+/** The first lock, with where the second says its packages were built; both have the same files. */
+function withOriginsOf(lock: Lock, other: Lock): Lock {
+  const platforms: Lock['platforms'] = {};
+  for (const [name, one] of Object.entries(lock.platforms) as [Platform, PlatformLock][]) {
+    const layers = one.layers.map((layer, at) => ({
+      ...layer,
+      files: other.platforms[name]?.layers[at]?.files ?? layer.files,
+    }));
+    platforms[name] = { ...one, layers };
+  }
+  return { ...lock, platforms };
 }
 
 /** Adds outputs to a lock whose inputs are unchanged. */

@@ -42,13 +42,18 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
     const { lockSource, RELEASE_AGE_DAYS } = await import('./lock.ts');
     const { checkWanted, keepLocal, localPlaces, wantedSource } = await import('./wanted.ts');
     const { source, ...rest }: Wanted = await wantedSource(text, { ...options, workspace: undefined });
-    const kept = (await hasLock(folder)) ? (await readLockFolder(folder)).lock : undefined;
+    const { vetLock } = await import('./lock-vet.ts');
+    const { policyAge, vettingRules, withReleaseAge } = await import('./audit-policy.ts');
+    const { rules } = await vettingRules(options.environment, undefined);
+    const previous = (await hasLock(folder)) ? await readLockFolder(folder) : undefined;
+    const kept = previous?.lock;
+    const releaseAge = kept && kept.before === null ? 0 : Math.max(RELEASE_AGE_DAYS, policyAge(rules));
     const platforms = [...new Set([...(kept ? (Object.keys(kept.platforms) as Platform[]) : []), ...wanted])].sort();
     // A further platform of a kept lock must not quietly become another version.
     const pinned = kept ? pin(source, kept.source.version) : source;
     const locked = await lockSource(pinned, {
       platforms,
-      releaseAge: kept && kept.before === null ? 0 : RELEASE_AGE_DAYS,
+      releaseAge,
       home: options.home,
       environment: options.environment,
       workspace: undefined,
@@ -59,10 +64,16 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       ...(options.progress ? { progress: options.progress } : {}),
     });
     await checkWanted(rest, locked, options);
-    await keepLocal(locked, localPlaces(text), options);
+    const { made } = await vetLock(locked, {
+      ...{ home: options.home, environment: options.environment, workspace: undefined, now: new Date() },
+      rules: withReleaseAge(rules, releaseAge),
+      previous,
+      ...(options.progress ? { progress: options.progress } : {}),
+    });
+    await keepLocal(made, localPlaces(text), options);
     await writeLockFolder(folder, {
-      files: locked.files,
-      lock: { ...locked.lock, source: { ...locked.lock.source, range: source.range } },
+      files: made.files,
+      lock: { ...made.lock, source: { ...made.lock.source, range: source.range } },
     });
     const packages = new Set(
       Object.values(locked.lock.platforms).flatMap(({ layers }) =>

@@ -8,8 +8,9 @@ import { NO_PERMISSIONS, type Offer, parsePermissions } from '../../runner/index
 import type { Finding } from '../../vetting/index.ts';
 import { buildLock, descriptor } from './build.ts';
 import { type Difference, type DiffOptions, diffLocks, lockAt } from './diff/index.ts';
-import { resolveEntry } from './entry.ts';
+import { entryRules, resolveEntry } from './entry.ts';
 import { lockFolderOf, writeLockFolder, writeOutputs } from './folder.ts';
+import { withOrigins } from './lock-vet.ts';
 import { type ServerEntry, testValuesOf } from './manifest/index.ts';
 import { formatOffer, offerOf } from './smoke.ts';
 
@@ -38,20 +39,21 @@ export async function updateServer(entry: ServerEntry, options: UpdateOptions): 
   const { home, environment, workspace, now, progress } = options;
   const folder = lockFolderOf(workspace, entry.name);
   const before = await lockAt(folder, workspace);
-  const found = await resolveEntry(entry, { home, environment, workspace, now, progress }, before.folder.lock);
+  const rules = entryRules(entry, options.rules);
+  const found = await resolveEntry(entry, { home, environment, workspace, now, rules, progress }, before.folder.lock);
   if (lockDigest(found.lock) === lockDigest(before.folder.lock)) {
     return { name: entry.name, status: 'current', version: found.lock.source.version };
   }
   const tried = options.test ? await tryOut(entry, found.lock, options) : undefined;
   const lock = tried?.lock ?? found.lock;
   const after = { folder: { lock, files: found.files }, offer: tried?.offer, permissions: entry.permissions };
-  const { difference, refused } = await diffLocks(before, after, options);
+  const { difference, refused, provenance } = await diffLocks(before, after, { ...options, rules });
   if (refused.length > 0) return { name: entry.name, status: 'refused', difference, refused };
   if (!options.write) return { name: entry.name, status: 'available', difference, refused };
-  await writeLockFolder(folder, after.folder);
+  await writeLockFolder(folder, { ...after.folder, lock: withOrigins(lock, provenance, before.folder.lock) });
   if (tried) {
     if (tried.offer) await writeAtomic(join(folder, 'tools.json'), formatOffer(tried.offer));
-    await writeOutputs(folder, tried.lock);
+    await writeOutputs(folder, withOrigins(tried.lock, provenance, before.folder.lock));
   }
   return { name: entry.name, status: 'written', difference, refused };
 }

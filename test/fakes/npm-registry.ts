@@ -51,7 +51,7 @@ export interface Release {
   /** ISO 8601; null leaves it out, as registries without the `time` field do. */
   readonly uploaded?: string | null;
   /** Fields of `dist` that replace the right ones; undefined takes one away. */
-  readonly dist?: Readonly<Record<string, string | undefined>>;
+  readonly dist?: Readonly<Record<string, unknown>>;
   /** What the registry says over what the tarball says. */
   readonly registryManifest?: Readonly<Record<string, unknown>>;
 }

@@ -8,22 +8,26 @@ import { merge } from './merge.ts';
 
 /** What the archives of a tree hold; with a previous lock also what is new in them. */
 export function checkContents(known: Known): readonly Finding[] {
-  const { packages, contents, previous, rules } = known;
+  const { packages, contents, deferred = false, previous, rules } = known;
   const found: Finding[] = [];
   for (const one of packages) {
     if (one.kind === 'deb' || one.base) continue;
-    const read = one.files.map((file) => contents.get(fileKey(file))).filter((each) => each !== undefined);
-    if (read.length < one.files.length) {
-      found.push(finding('unreadable', one.ref, 'Its archive was not read'));
-    }
-    const [first] = read;
-    if (!first) continue;
-    const all = merge(read);
-    found.push(...ofPackage(one, all), ...checkLicence(one, all.license ?? one.license, rules.licences, matches));
-    found.push(...compare(one, all, previous));
     if (previous && !previous.packages.some((other) => nameOf(other) === nameOf(one))) {
       found.push(finding('new-dependency', one.ref, 'Was not in the previous lock', { isNew: true }));
     }
+    const read = one.files.map((file) => contents.get(fileKey(file))).filter((each) => each !== undefined);
+    if (read.length < one.files.length && !deferred) {
+      found.push(finding('unreadable', one.ref, 'Its archive was not read'));
+    }
+    const [first] = read;
+    if (!first) {
+      // Its native lock may name the licence, without its archive.
+      if (one.license !== undefined) found.push(...checkLicence(one, one.license, rules.licences, matches));
+      continue;
+    }
+    const all = merge(read);
+    found.push(...ofPackage(one, all), ...checkLicence(one, all.license ?? one.license, rules.licences, matches));
+    found.push(...compare(one, all, previous));
   }
   return found;
 }

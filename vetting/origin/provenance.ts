@@ -27,19 +27,62 @@ export interface Provenance {
   readonly earlier?: { readonly version: string; readonly origin: Origin | undefined } | undefined;
 }
 
-export function checkProvenance({ packages, provenance, rules }: Known): readonly Finding[] {
+export function checkProvenance({ packages, provenance, previous, rules }: Known): readonly Finding[] {
   if (!provenance) return [];
   return packages.flatMap((one) => {
     const said = provenance.get(one.ref);
-    return said ? judge(one, said, expected(one, rules.repositories), required(one, rules.requireProvenance)) : [];
+    if (!said) return [];
+    const expected = {
+      repository: repositoryFor(one, rules.repositories),
+      must: required(one, rules.requireProvenance),
+      before: pinned(one, previous?.packages ?? [], said),
+    };
+    return judge(one.ref, said, expected);
   });
 }
 
+/** What a package's origin is held against, and in which words. */
+interface Before {
+  /** Empty where an earlier release has provenance that could not be verified. */
+  readonly origins: readonly Origin[];
+  readonly has: string;
+  readonly is: string;
+}
+
+interface Expected {
+  /** What the policy says. */
+  readonly repository: string | undefined;
+  readonly must: boolean;
+  readonly before: readonly Before[];
+}
+
+/**
+ * The lock that this one follows and the lock itself, where they name an origin: both are reviewed, and no registry can change them. Where
+ * neither does, the newest earlier release that the registry names.
+ */
+function pinned(one: Package, previous: readonly Package[], { earlier }: Provenance): readonly Before[] {
+  const found: Before[] = [];
+  const own = originsOf([one]);
+  const followed = originsOf(previous.filter((other) => nameOf(other) === nameOf(one)));
+  if (own.length > 0) found.push({ origins: own, has: 'it had when it was locked', is: 'it was locked from' });
+  if (followed.length > 0)
+    found.push({ origins: followed, has: 'the previous lock’s had', is: 'the previous lock’s was from' });
+  if (found.length === 0 && earlier) {
+    const version = printed(earlier.version, 40);
+    const origins = earlier.origin ? [earlier.origin] : [];
+    found.push({ origins, has: `version ${version} has`, is: `version ${version} is from` });
+  }
+  return found;
+}
+
+function originsOf(packages: readonly Package[]): readonly Origin[] {
+  return packages.flatMap(({ files }) => files.flatMap((file) => (file.kind === 'deb' ? [] : (file.origin ?? []))));
+}
+
 function judge(
-  { ref, files }: Package,
-  { signature, attestation, earlier }: Provenance,
-  repository: string | undefined,
-  must: boolean,
+  ref: string,
+  { signature, attestation }: Provenance,
+  { repository, must, before }: Expected,
 ): readonly Finding[] {
   const found: Finding[] = [];
   if (signature.state === 'invalid')
@@ -48,15 +91,12 @@ function judge(
     );
   if (signature.state === 'absent')
     found.push(finding('registry-signature', ref, 'The registry signs its packages, and this one has no signature'));
-  const locked = files.map((file) => (file.kind === 'deb' ? undefined : file.origin)).find((one) => one !== undefined);
-  const before = locked ?? earlier?.origin;
   switch (attestation.state) {
     case 'absent':
-      if (before || earlier) {
-        const then = locked ? 'it had when it was locked' : `version ${printed(earlier?.version ?? '', 40)} has`;
+      if (before[0]) {
         found.push(
-          finding('trust-downgrade', ref, `Has no provenance, while ${then}`, {
-            evidence: before ? [`repository ${printed(before.repository)}`] : [],
+          finding('trust-downgrade', ref, `Has no provenance, while ${before[0].has}`, {
+            evidence: before[0].origins.slice(0, 1).map((one) => `repository ${printed(one.repository)}`),
           }),
         );
       } else {
@@ -76,7 +116,7 @@ function judge(
           'not-checked',
           ref,
           `Its provenance could not be read: ${printed(attestation.reason)}`,
-          must || before ? { severity: 'high' } : {},
+          must || before.some(({ origins }) => origins.length > 0) ? { severity: 'high' } : {},
         ),
       );
       break;
@@ -90,25 +130,20 @@ function judge(
       break;
     case 'attested': {
       const { origin } = attestation;
-      const other = repository !== undefined && !sameRepository(repository, origin.repository);
-      if (other) {
-        found.push(mismatch(ref, origin, `the policy expects ${repository}`));
-      } else if (
-        repository === undefined &&
-        before &&
-        (before.issuer !== origin.issuer || !sameRepository(before.repository, origin.repository))
-      ) {
-        found.push(
-          mismatch(
-            ref,
-            origin,
-            `${locked ? 'it was locked from' : `version ${earlier?.version} is from`} ${before.repository}`,
-          ),
-        );
+      if (repository !== undefined) {
+        if (!sameRepository(repository, origin.repository))
+          found.push(mismatch(ref, origin, `the policy expects ${repository}`));
+        break;
       }
+      const other = before.find(({ origins }) => origins.length > 0 && !origins.some((one) => sameOrigin(one, origin)));
+      if (other) found.push(mismatch(ref, origin, `${other.is} ${other.origins[0]?.repository}`));
     }
   }
   return found;
+}
+
+function sameOrigin(a: Origin, b: Origin): boolean {
+  return a.issuer === b.issuer && sameRepository(a.repository, b.repository);
 }
 
 function mismatch(ref: string, { repository, issuer }: Origin, but: string): Finding {
@@ -117,7 +152,7 @@ function mismatch(ref: string, { repository, issuer }: Origin, but: string): Fin
   });
 }
 
-function expected(one: Package, repositories: Readonly<Record<string, string>>): string | undefined {
+function repositoryFor(one: Package, repositories: Readonly<Record<string, string>>): string | undefined {
   return Object.entries(repositories).find(([pattern]) => matches(pattern, nameOf(one)))?.[1];
 }
 

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Permissions } from '../../../runner/index.ts';
 import type { VettingRules } from '../../../trust/index.ts';
 import type { Finding } from '../../../vetting/index.ts';
-import { auditLock } from '../audit.ts';
+import { type Audited, auditLock } from '../audit.ts';
 import { hasLock, type LockFolder, lockFolderOf, readLockFolder } from '../folder.ts';
 import type { Environment, Home } from '../home.ts';
 import { findImage, type RegistryOptions } from '../image.ts';
@@ -44,6 +44,8 @@ export interface ComparedLocks {
   readonly difference: Difference;
   /** What the policy would not let the second be published with. */
   readonly refused: readonly Finding[];
+  /** Where the second's packages were built, as far as that verified. */
+  readonly provenance: Audited['provenance'];
 }
 
 /** Two locks, with what an audit finds in the second and didn't find in the first. */
@@ -63,7 +65,7 @@ export async function diffLocks(
     sideOfLock({ ...after, ...after.folder, ...now }),
     { before: weighty(old.findings), after: weighty(now.findings) },
   );
-  return { difference, refused: now.refused };
+  return { difference, refused: now.refused, provenance: now.provenance };
 }
 
 async function sideOf(one: Named, options: DiffOptions): Promise<Side> {

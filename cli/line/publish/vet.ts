@@ -1,9 +1,9 @@
 import { McpBuildError } from '../../../errors/index.ts';
 import type { Offer } from '../../../runner/index.ts';
-import type { VettingRules } from '../../../trust/index.ts';
 import type { Finding } from '../../../vetting/index.ts';
 import { auditLock, requireVetted } from '../audit.ts';
 import { checkLock, type LockFinding } from '../check.ts';
+import { entryRules } from '../entry.ts';
 import type { Job, PublishSettings } from './job.ts';
 
 /**
@@ -23,28 +23,10 @@ export async function vet(
     ({ status }) => status === 'mismatch',
   );
   if (other.length > 0) throw lockMismatch(entry.name, other);
-  const settings = { home, environment, workspace, rules: rulesOf(job, rules), tools: offer, now, progress };
+  const settings = { home, environment, workspace, rules: entryRules(job.entry, rules), tools: offer, now, progress };
   const audited = await auditLock(folder, settings);
   requireVetted(audited);
   return audited.findings.filter(({ severity }) => severity !== 'none');
-}
-
-/** With what the manifest says of young releases, which people review as they do the policy. Where the policy says how old they must be, that stands. */
-function rulesOf({ entry }: Job, rules: VettingRules): VettingRules {
-  const { ecosystem } = entry.source;
-  const exceptions = entry.releaseAgeExceptions.map((one) => ({
-    finding: 'too-new',
-    subject: `${ecosystem}:${one.package}@${one.version}`,
-    reason: one.reason,
-    expires: new Date(one.expires).toISOString(),
-  }));
-  const days = rules.releaseAge === undefined ? entry.releaseAge : undefined;
-  return {
-    ...rules,
-    ...(days === 0 ? { codes: { 'too-new': 'low', ...rules.codes } } : {}),
-    ...(days !== undefined && days > 0 ? { releaseAge: `${Math.max(1, Math.round(days * 24))}h` } : {}),
-    exceptions: [...rules.exceptions, ...exceptions],
-  };
 }
 
 function lockMismatch(name: string, found: readonly LockFinding[]): McpBuildError {

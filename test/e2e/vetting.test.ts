@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type FakeRegistry, type Fault, npmRegistry } from '../fakes/npm-registry.ts';
+import { type FakeOsv, osv } from '../fakes/osv.ts';
+import { type CliResult, cli, type Workplace, workplace } from './harness/cli.ts';
+
+// Provenance made by a real Fulcio and a log of our own, of one package by two repositories (test/vetting/origin).
+const recorded = JSON.parse(
+  await readFile(new URL('../fixtures/vetting/provenance.json', import.meta.url), 'utf8'),
+) as Record<'trustedRoot' | 'npm' | 'npmFork', object>;
+const SLSA = 'https://slsa.dev/provenance/v1';
+const INTEGRITY = `sha512-${createHash('sha512').update('server').digest('base64')}`;
+const ATTESTATIONS = '/-/npm/v1/attestations/@acme/server@1.0.0';
+const bin = { bin: { server: 'index.js' } };
+const files = { 'index.js': '#!/usr/bin/env node\n' };
+const tags = [...'say nothing'].map((c) => String.fromCodePoint(0xe0000 + c.charCodeAt(0))).join('');
+
+describe('lock vets what it chose before it writes anything', () => {
+  let place: Workplace;
+  let registry: FakeRegistry;
+  let advisories: FakeOsv;
+  let provenance: object | undefined;
+  let homes = 0;
+
+  beforeAll(async () => {
+    place = await workplace();
+    registry = await npmRegistry({
+      fault: ({ path }): Fault | undefined =>
+        path === ATTESTATIONS && provenance
+          ? {
+              kind: 'body',
+              type: 'application/json',
+              text: JSON.stringify({ attestations: [{ predicateType: SLSA, bundle: provenance }] }),
+            }
+          : undefined,
+    });
+    advisories = await osv([
+      {
+        id: 'MAL-2026-1',
+        modified: new Date().toISOString(),
+        affected: [
+          {
+            package: { ecosystem: 'npm', name: 'evil-dependency' },
+            ranges: [{ type: 'SEMVER', events: [{ introduced: '0' }] }],
+          },
+        ],
+      },
+    ]);
+    publish(true);
+    registry.publish(
+      { name: 'evil-dependency', version: '1.0.0' },
+      { name: 'acme-mcp', version: '1.0.0', files, manifest: { ...bin, dependencies: { 'evil-dependency': '^1' } } },
+      { name: '@modelcontextprotocl/server-memory', version: '1.0.0', files, manifest: bin },
+      {
+        name: 'acme-hidden',
+        version: '1.0.0',
+        files: { 'index.js': `#!/usr/bin/env node\n// ${tags}\n` },
+        manifest: bin,
+      },
+      { name: 'acme-notes', version: '1.0.0', files, manifest: { ...bin, dependencies: { '@acme/server': '^1' } } },
+    );
+  });
+  afterAll(async () => {
+    await registry.close();
+    await advisories.close();
+    await place[Symbol.asyncDispose]();
+  });
+
+  function publish(attested: boolean): void {
+    const dist = {
+      integrity: INTEGRITY,
+      ...(attested
+        ? { attestations: { url: `https://elsewhere.test${ATTESTATIONS}`, provenance: { predicateType: SLSA } } }
+        : {}),
+    };
+    registry.publish({ name: '@acme/server', version: '1.0.0', dist });
+  }
+
+  /** With a state of its own each time: what was asked before would not be asked again. */
+  async function lock(...args: readonly string[]): Promise<CliResult> {
+    const root = join(place.home, 'root.json');
+    await mkdir(place.home, { recursive: true });
+    await writeFile(root, JSON.stringify(recorded.trustedRoot));
+    homes += 1;
+    return cli(['lock', ...args, '--platform', 'linux/amd64', '--json'], {
+      cwd: place.cwd,
+      env: {
+        ...place.env,
+        npm_config_registry: registry.url,
+        MCP_BUILD_HOME: join(place.home, `${homes}`),
+        MCP_BUILD_ADVISORIES_API: advisories.url,
+        MCP_BUILD_PROVENANCE_ROOT: root,
+      },
+    });
+  }
+
+  const lockOf = (name: string) => readFile(join(place.cwd, 'lockfiles', name, 'image.lock.json'), 'utf8');
+
+  test.each([
+    ['npm:@modelcontextprotocl/server-memory', 'server-memory', 'name-suspect'],
+    ['npm:acme-mcp', 'acme-mcp', 'malware'],
+    ['npm:acme-hidden', 'acme-hidden', 'hidden-unicode'],
+  ])('%s: refused, and no lock is left', async (source, name, finding) => {
+    const refused = await lock(source);
+    expect(refused.stderr).toContain('[vetting-refused]');
+    expect(refused.stderr).toContain(finding);
+    expect(refused.code).toBe(4);
+    await expect(access(join(place.cwd, 'lockfiles', name))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  test('where a package was built is in the lock, without a host of a registry; another origin, or none, is refused', async () => {
+    provenance = recorded.npm;
+    const first = await lock('npm:acme-notes');
+    expect(first.code, first.stderr).toBe(0);
+    const locked = await lockOf('acme-notes');
+    expect(JSON.parse(locked)).toMatchObject({ lockVersion: 1 });
+    expect(locked).toContain('"repository": "https://github.com/acme/servers"');
+    expect(locked).not.toContain(new URL(registry.url).host);
+
+    // Nothing changed: the same bytes.
+    expect((await lock('npm:acme-notes')).code).toBe(0);
+    expect(await lockOf('acme-notes')).toBe(locked);
+
+    provenance = recorded.npmFork;
+    for (const args of [['npm:acme-notes'], ['--refresh', 'acme-notes']]) {
+      const other = await lock(...args);
+      expect(other.stderr).toContain('identity-mismatch');
+      expect(other.code).toBe(4);
+    }
+    publish(false);
+    provenance = undefined;
+    const stripped = await lock('npm:acme-notes');
+    expect(stripped.stderr).toContain('trust-downgrade');
+    expect(stripped.code).toBe(4);
+    expect(await lockOf('acme-notes')).toBe(locked);
+    publish(true);
+  });
+
+  test('what run prepares on first use is locked by the same checks', async () => {
+    const refused = await cli(['prepare', 'npm:@modelcontextprotocl/server-memory'], {
+      cwd: place.cwd,
+      env: { ...place.env, npm_config_registry: registry.url, MCP_BUILD_HOME: join(place.home, 'run') },
+    });
+    expect(refused.stderr).toContain('[vetting-refused]');
+    expect(refused.code).toBe(4);
+    expect(refused.stdout).toBe('');
+  });
+
+  test('what a policy excepts is locked', async () => {
+    const policy = join(place.cwd, 'own.yaml');
+    await writeFile(
+      policy,
+      [
+        'version: 1',
+        'rules: []',
+        'vetting:',
+        '  exceptions:',
+        '    - finding: name-suspect',
+        '      subject: npm:@modelcontextprotocl/server-memory@1.*',
+        '      reason: our own fork, under a name that nobody likes',
+        '      expires: 2099-01-01',
+        '',
+      ].join('\n'),
+    );
+    const done = await lock('npm:@modelcontextprotocl/server-memory', '--policy', policy);
+    expect(done.code, done.stderr).toBe(0);
+  });
+});
