@@ -107,7 +107,6 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
       metrics,
       activity,
       log,
-      tokens: () => tokens,
       servers: () => running.gateway?.servers() ?? [],
       control: async (name, action) => (await running.gateway?.control(name, action)) === true,
       say: out.note,
@@ -138,7 +137,8 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   process.on('SIGHUP', again);
   await mkdir(dirname(tokensFile(home)), { recursive: true, mode: 0o700 });
   const files = [...(place === options.config && /^https?:/.test(place) ? [] : [place]), tokensFile(home)];
-  const unwatch = watchFiles([...files, ...(config.tls ? [config.tls.cert, config.tls.key] : [])], again);
+  const { cert, key, clientCA } = config.tls ?? {};
+  const unwatch = watchFiles([...files, ...[cert, key, clientCA].filter((each) => each !== undefined)], again);
   try {
     out.note(`listening on ${gateway.url}`);
     await Promise.race([gateway.settled, end]);

@@ -1,6 +1,14 @@
 import { Command, Option } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
-import { createToken, parseDuration, readTokens, revokeToken, type StoredToken } from '../gateway/index.ts';
+import {
+  createToken,
+  parseDuration,
+  ROLE_NAMES,
+  type Role,
+  readTokens,
+  revokeToken,
+  type StoredToken,
+} from '../gateway/index.ts';
 import { homeOf } from './line/home.ts';
 import { tokensFile } from './line/serve.ts';
 import { examples, jsonOption, repeated, usage } from './options.ts';
@@ -20,6 +28,7 @@ export function tokenCommand(): Command {
 interface CreateOptions {
   readonly server?: readonly string[];
   readonly tool?: readonly string[];
+  readonly role?: readonly Role[];
   readonly expires?: number;
   readonly rotate?: boolean;
   readonly grace: number;
@@ -32,6 +41,13 @@ function createCommand(): Command {
     .argument('<name>', 'whose it is: a person or a device')
     .addOption(repeated('--server <name>', 'a server it is good for; all without', (word) => word))
     .addOption(repeated('--tool <server/tool>', 'a tool it may call, or server/*; all without', tool))
+    .addOption(
+      repeated(
+        '--role <role>',
+        'caller (calls servers), viewer (sees status and metrics), operator (also stops and restarts) or admin (all of it); without, admin, or caller where there are limits',
+        role,
+      ),
+    )
     .addOption(new Option('--expires <duration>', 'how long it is good for, as in 12h or 30d').argParser(duration))
     .option('--rotate', 'replace the token of this name, which stays good for the time of --grace')
     .addOption(new Option('--grace <duration>', 'see --rotate').default(86_400_000, '24h').argParser(duration))
@@ -41,6 +57,7 @@ function createCommand(): Command {
       examples(
         ['mcp-build token create phone', 'for everything'],
         ['mcp-build token create agent --server github --tool github/get_issue --expires 30d', 'for one tool, a month'],
+        ['mcp-build token create prometheus --role viewer', 'sees metrics, calls nothing'],
         ['mcp-build token create phone --rotate --grace 1h', 'a new one; the old one ends in an hour'],
       ),
     )
@@ -51,6 +68,7 @@ function createCommand(): Command {
         lifetime: options.expires,
         servers: options.server ?? null,
         tools: options.tool ?? null,
+        roles: options.role,
         rotate: options.rotate ? options.grace : undefined,
       });
       const { hash: _hash, ...shown } = stored;
@@ -69,7 +87,9 @@ function listCommand(): Command {
       const shown = tokens.map(({ hash: _hash, ...rest }) => rest);
       await terminal(options).result(
         { tokens: shown },
-        tokens.length === 0 ? 'there is no token' : table([['ID', 'NAME', 'EXPIRES', 'FOR'], ...tokens.map(row)]),
+        tokens.length === 0
+          ? 'there is no token'
+          : table([['ID', 'NAME', 'EXPIRES', 'ROLE', 'FOR'], ...tokens.map(row)]),
       );
     });
 }
@@ -87,10 +107,11 @@ function revokeCommand(): Command {
     });
 }
 
-function row({ id, name, expires, servers, tools }: StoredToken): readonly string[] {
+function row({ id, name, expires, servers, tools, roles }: StoredToken): readonly string[] {
   const ended = expires !== null && Date.parse(expires) <= Date.now();
   const good = tools?.join(' ') ?? servers?.join(' ') ?? 'everything';
-  return [id, name, expires === null ? 'never' : ended ? 'expired' : expires.slice(0, 16), good];
+  const role = roles?.join(' ') ?? (servers === null && tools === null ? 'admin' : 'caller');
+  return [id, name, expires === null ? 'never' : ended ? 'expired' : expires.slice(0, 16), role, good];
 }
 
 function duration(word: string): number {
@@ -104,6 +125,18 @@ function duration(word: string): number {
       fix: 'Write it as 30m, 12h or 30d',
       exit: 2,
     });
+  });
+}
+
+function role(word: string): Role {
+  const found = ROLE_NAMES.find((name) => name === word);
+  if (found) return found;
+  throw new McpBuildError({
+    code: 'role-unknown',
+    message: `"${word}" is no role`,
+    input: word,
+    fix: `Write one of ${ROLE_NAMES.join(', ')}`,
+    exit: 2,
   });
 }
 

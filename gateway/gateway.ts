@@ -1,9 +1,12 @@
+import { type Bearer, bearer } from './access/bearer.ts';
+import { providerKeys } from './access/keys.ts';
 import { BACKEND_LIMITS } from './backend.ts';
 import { isLocal } from './config/address.ts';
 import type { GatewayConfig, ServerConfig } from './config/parse.ts';
 import { type Door, door } from './http/door.ts';
 import { front, type Health, type Pages } from './http/front.ts';
 import { type Guard, guard } from './http/guard.ts';
+import { placesAt, sendMetadata } from './http/metadata.ts';
 import { type Listening, listenOn, type TlsMaterial } from './http/serve.ts';
 import type { Identity } from './identity.ts';
 import type { Refusal } from './rules.ts';
@@ -79,28 +82,45 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const { say } = options;
   let config = options.config;
   let entries = new Map<string, Entry>();
-  const unprotected = options.tokens().size === 0 && config.servers.some(({ tokens }) => tokens.length === 0);
+  const vouched = (of: GatewayConfig) => of.oauth !== undefined || of.tls?.clientCA !== undefined;
+  const unprotected =
+    options.tokens().size === 0 && !vouched(config) && config.servers.some(({ tokens }) => tokens.length === 0);
   const address =
     unprotected && !isLocal(config.address) && !options.anonymous
       ? ({ ...config.address, host: '127.0.0.1' } as typeof config.address)
       : config.address;
   let guarding: Guard;
   let doorway: Door;
+  let provider: { readonly text: string; readonly bearer: Bearer } | undefined;
+  const places = () => placesAt(config.baseURL?.href ?? listening.url);
   /** Where nobody without a token was let in, taking the last one away must not let everybody in. */
   let guarded = false;
   const anybody = (): boolean => !guarded && (options.anonymous || isLocal(address));
 
   function use(next: GatewayConfig): void {
     config = next;
-    guarded ||= options.tokens().size > 0;
+    guarded ||= options.tokens().size > 0 || vouched(next);
+    provider = providerOf(next);
     // Without a name of its own it is reached by address, which no page can make its own: only names are checked.
     guarding = guard({ hosts: next.hosts, origins: next.origins, anyHost: next.address.kind === 'unix' });
     doorway = door({
       anybody,
       stored: options.tokens,
       configured: (name) => entries.get(name)?.tokens,
+      servers: () => [...entries.keys()],
       requestsPerSecond: next.requestsPerSecond,
+      oauth: next.oauth && provider && { settings: next.oauth, bearer: provider.bearer },
+      certificates: next.tls?.clientCA !== undefined,
+      grants: next.grants,
+      places,
     });
+  }
+
+  /** With the keys it knows already, where nothing of it has changed. */
+  function providerOf({ oauth }: GatewayConfig): typeof provider {
+    if (!oauth) return undefined;
+    const text = JSON.stringify(oauth);
+    return provider?.text === text ? provider : { text, bearer: bearer(oauth, providerKeys(oauth)) };
   }
 
   async function start(entry: Entry): Promise<void> {
@@ -190,6 +210,12 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     health,
     ...(options.pages ? { pages: options.pages } : {}),
     ...(options.observer ? { observer: options.observer } : {}),
+    metadata: () => {
+      const { oauth, grants } = config;
+      if (!oauth) return undefined;
+      const of = { places: places(), servers: [...entries.keys()], oauth, grants };
+      return (path, response) => sendMetadata(response, path, of);
+    },
     base: () => (config.baseURL?.pathname ?? '').replace(/\/+$/, ''),
     maxBody: () => config.maxBody,
   });

@@ -6,7 +6,7 @@ export { type Behind, type GatewayConfig, parseConfig, type ServerConfig } from 
 export { type Gateway, type GatewayOptions, openGateway, type Prepared, type ServerState } from './gateway.ts';
 export type { Health, Pages } from './http/front.ts';
 export type { TlsMaterial } from './http/serve.ts';
-export type { Identity } from './identity.ts';
+export { type Identity, type Power, ROLE_NAMES, type Role } from './identity.ts';
 export type { Refusal, Tool } from './rules.ts';
 export {
   createToken,

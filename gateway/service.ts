@@ -277,6 +277,7 @@ export function service(options: ServiceOptions): Service {
         sessions.set(id, found);
       }
       found.used = now;
+      found.identity = identity;
       return found;
     },
     call(identity, behind, request, write, caller) {

@@ -14,7 +14,8 @@ const KEPT_STREAMS = 16;
 /** A client of one server, from its `initialize` to its end. */
 export interface Session {
   readonly id: string;
-  readonly identity: Identity;
+  /** As it was when it was last heard of: what it may do can change. */
+  identity: Identity;
   readonly greeting: Greeting;
   /** The revision agreed on. */
   readonly version: string;

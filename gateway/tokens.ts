@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { McpBuildError } from '../errors/index.ts';
 import { readBounded, withFileLock, writeAtomic } from '../files/index.ts';
-import type { Identity } from './identity.ts';
+import { type Identity, powersOf, ROLE_NAMES, type Role } from './identity.ts';
 
 /** What is kept of a token: never itself. 256 random bits need no slow hash. */
 export interface StoredToken {
@@ -14,6 +14,8 @@ export interface StoredToken {
   readonly expires: string | null;
   readonly servers: readonly string[] | null;
   readonly tools: readonly string[] | null;
+  /** Without: a caller, or where there are no limits, an admin. */
+  readonly roles?: readonly Role[] | undefined;
 }
 
 const PREFIX = 'mcpb_';
@@ -31,6 +33,7 @@ const schema = z.strictObject({
         expires: date.nullable(),
         servers: z.array(z.string().max(200)).max(200).nullable(),
         tools: z.array(z.string().max(400)).max(2000).nullable(),
+        roles: z.array(z.enum(ROLE_NAMES)).max(ROLE_NAMES.length).optional(),
       }),
     )
     .max(10_000),
@@ -67,6 +70,7 @@ export interface NewToken {
   readonly lifetime: number | undefined;
   readonly servers: readonly string[] | null;
   readonly tools: readonly string[] | null;
+  readonly roles?: readonly Role[] | undefined;
   /** Tokens of the same name end after so many milliseconds; undefined leaves them alone. */
   readonly rotate: number | undefined;
 }
@@ -95,6 +99,7 @@ export async function createToken(
     expires: given.lifetime === undefined ? null : new Date(now.getTime() + given.lifetime).toISOString(),
     servers: given.servers,
     tools: given.tools,
+    ...(given.roles ? { roles: given.roles } : {}),
   };
   await change(path, (tokens) => {
     const kept = tokens.filter(({ expires }) => expires === null || Date.parse(expires) > now.getTime());
@@ -133,12 +138,14 @@ export function hashToken(token: string): string {
 }
 
 export function identityOf(stored: StoredToken): Identity {
+  const { roles, servers, tools } = stored;
   return {
     id: stored.id,
     name: stored.name,
     expires: stored.expires === null ? undefined : Date.parse(stored.expires),
-    servers: stored.servers === null ? undefined : new Set(stored.servers),
-    tools: stored.tools === null ? undefined : new Set(stored.tools),
+    servers: servers === null ? undefined : new Set(servers),
+    tools: tools === null ? undefined : new Set(tools),
+    ...(roles ? { powers: powersOf(roles, servers ?? undefined, tools ?? undefined) } : {}),
   };
 }
 

@@ -5,6 +5,7 @@ import { McpBuildError } from '../../errors/index.ts';
 import {
   type Behind,
   containerChannel,
+  type GatewayConfig,
   type Identity,
   type Incident,
   identityOf,
@@ -120,7 +121,7 @@ export async function identities(home: Home): Promise<ReadonlyMap<string, Identi
 }
 
 /** @throws McpBuildError `file-unreadable` */
-export async function tlsMaterial(files: { readonly cert: string; readonly key: string }): Promise<TlsMaterial> {
+export async function tlsMaterial(files: NonNullable<GatewayConfig['tls']>): Promise<TlsMaterial> {
   const read = async (path: string) =>
     readFile(path).catch((cause: NodeJS.ErrnoException) => {
       throw new McpBuildError({
@@ -132,5 +133,6 @@ export async function tlsMaterial(files: { readonly cert: string; readonly key: 
       });
     });
   const [cert, key] = await Promise.all([read(files.cert), read(files.key)]);
-  return { cert, key };
+  if (files.clientCA === undefined) return { cert, key };
+  return { cert, key, clientCA: await read(files.clientCA), clientCertificates: files.clientCertificates };
 }

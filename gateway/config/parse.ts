@@ -2,11 +2,20 @@ import type { z } from 'zod';
 import { type Limits, type Permissions, parseLimits, parsePermissions } from '../../runner/index.ts';
 import { isObject } from '../rpc/message.ts';
 import type { Rules } from '../rules.ts';
+import { type ResourceServer, resourceServer, type TlsFiles, tlsFiles } from './access.ts';
 import { type Address, parseAddress } from './address.ts';
 import { readCommand, type Target } from './command.ts';
 import { expand } from './expand.ts';
 import { configInvalid } from './faults.ts';
-import { type Current, currentSchema, type Earlier, earlierSchema, type Options, type ServerEntry } from './schema.ts';
+import {
+  type Current,
+  currentSchema,
+  type Earlier,
+  earlierSchema,
+  type Grant,
+  type Options,
+  type ServerEntry,
+} from './schema.ts';
 
 /** The whole of a gateway, as its file says it. */
 export interface GatewayConfig {
@@ -15,7 +24,11 @@ export interface GatewayConfig {
   readonly baseURL: URL | undefined;
   readonly hosts: readonly string[];
   readonly origins: readonly string[];
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: TlsFiles | undefined;
+  /** Whose access tokens are taken. */
+  readonly oauth: ResourceServer | undefined;
+  /** Who of its holders, and of those with a client certificate, may do what; undefined: each may call everything. */
+  readonly grants: readonly Grant[] | undefined;
   /** Of a request's body, in bytes. */
   readonly maxBody: number;
   /** Of each client; undefined for no limit. */
@@ -91,7 +104,9 @@ export function parseConfig(text: string, file: string, environment: Environment
     baseURL,
     hosts: [...own, ...(mcpProxy.allowedHosts ?? [])],
     origins: [...(baseURL ? [baseURL.origin] : []), ...(mcpProxy.allowedOrigins ?? [])],
-    tls: mcpProxy.tls,
+    tls: mcpProxy.tls && tlsFiles(mcpProxy.tls, file),
+    oauth: mcpProxy.oauth && resourceServer(mcpProxy.oauth, file),
+    grants: mcpProxy.grants,
     maxBody: mcpProxy.maxBody ?? MAX_BODY,
     requestsPerSecond: mcpProxy.requestsPerSecond,
     servers: Object.entries(config.mcpServers)

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ROLE_NAMES } from '../identity.ts';
 import { parseDuration } from './duration.ts';
 
 const duration = z.union([z.string(), z.number()]).transform((value, context) => {
@@ -67,6 +68,52 @@ const server = z.strictObject({
   secrets: z.record(z.string(), z.string().max(4096)).optional(),
 });
 
+const claimName = z.string().min(1).max(200);
+
+/** Who of those that the provider or the client authority vouches for may do what. */
+const grant = z.strictObject({
+  scope: z.string().min(1).max(200).optional(),
+  claim: z.strictObject({ name: claimName, value: z.union([z.string().max(400), z.number(), z.boolean()]) }).optional(),
+  certificate: z
+    .strictObject({
+      CN: claimName.optional(),
+      O: claimName.optional(),
+      OU: claimName.optional(),
+      SAN: claimName.optional(),
+    })
+    .refine((value) => Object.keys(value).length > 0, 'names nothing of a certificate')
+    .optional(),
+  roles: z.array(z.enum(ROLE_NAMES)).min(1).max(ROLE_NAMES.length),
+  servers: z.array(z.string().max(200)).max(1000).optional(),
+  tools: z
+    .array(
+      z
+        .string()
+        .max(400)
+        .regex(/^[\w.-]+\/.+$/, 'is not server/tool'),
+    )
+    .max(2000)
+    .optional(),
+});
+
+const webAddress = z.url({ protocol: /^https?$/ }).max(2000);
+
+/** Access tokens of an authorization server elsewhere. Only signatures that anybody can check with a public key. */
+const resourceServer = z.strictObject({
+  issuer: webAddress,
+  jwksURI: webAddress.optional(),
+  audience: z.union([z.string().min(1).max(2000), z.array(z.string().min(1).max(2000)).min(1).max(20)]).optional(),
+  algorithms: z
+    .array(
+      z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']),
+    )
+    .min(1)
+    .optional(),
+  clockSkew: duration.optional(),
+  requiredScopes: z.array(z.string().min(1).max(200)).max(50).optional(),
+  nameClaim: claimName.optional(),
+});
+
 const proxy = z.strictObject({
   baseURL: address.optional(),
   addr: z.string().max(4096).optional(),
@@ -83,7 +130,16 @@ const proxy = z.strictObject({
     .max(1024 ** 3)
     .optional(),
   requestsPerSecond: z.number().positive().max(1e6).optional(),
-  tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+  tls: z
+    .strictObject({
+      cert: z.string(),
+      key: z.string(),
+      clientCA: z.string().optional(),
+      clientCertificates: z.enum(['required', 'optional']).optional(),
+    })
+    .optional(),
+  oauth: resourceServer.optional(),
+  grants: z.array(grant).max(1000).optional(),
 });
 
 export const currentSchema = z.strictObject({
@@ -121,4 +177,5 @@ export const earlierSchema = z.strictObject({
 export type Current = z.output<typeof currentSchema>;
 export type Earlier = z.output<typeof earlierSchema>;
 export type Options = z.output<typeof options>;
+export type Grant = z.output<typeof grant>;
 export type ServerEntry = z.output<typeof server>;

@@ -60,6 +60,7 @@ export function listeners(newId: () => string): Listeners {
       const { session } = listener;
       if (!session) return refuse(response, 400, 'Begin with initialize');
       session.used = Date.now();
+      session.identity = identity;
       if (message.kind === 'request') {
         return callForSession(service, session, message, { kind: 'stream', response, stream });
       }

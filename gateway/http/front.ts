@@ -5,10 +5,11 @@ import { type Message, readMessage } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import type { Observer } from '../watching/observer.ts';
 import { readBody } from './body.ts';
-import { type Door, isRefused } from './door.ts';
+import { type Door, isRefused, type Refused } from './door.ts';
 import { listeners } from './events.ts';
 import { type Guard, preflight } from './guard.ts';
 import { speaksModern } from './headers.ts';
+import { metadataPath } from './metadata.ts';
 import { refuse, sendFault, sendJson } from './reply.ts';
 import { postModern } from './stateless.ts';
 import { deleteLegacy, type Exchange, getLegacy, postLegacy } from './streamable.ts';
@@ -24,6 +25,8 @@ export interface FrontOptions {
   readonly maxBody: () => number;
   readonly pages?: Pages;
   readonly observer?: Observer;
+  /** Answers a path of RFC 9728; undefined where no provider's tokens count. */
+  readonly metadata: () => ((path: string, response: ServerResponse) => boolean) | undefined;
 }
 
 /** Answers paths of the gateway's own, which begin with `/_`. @returns false for those it doesn't know */
@@ -47,19 +50,19 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
     const [path = '/', query = ''] = splitUrl(request.url ?? '/');
     if (path === '/_healthz' || path === '/_readyz') return health(options.health(), path, response);
     if (path.startsWith('/_') && options.pages?.(path, request, response, options.door())) return;
+    const resource = metadataPath(path);
+    if (resource !== undefined && request.method === 'OPTIONS') return preflight(response);
+    if (resource !== undefined && request.method === 'GET' && options.metadata()?.(resource, response)) return;
     const route = routeOf(path, options.base());
     const service = route && options.service(route.server);
     if (!route || !service) return drop(request, response, 404, 'There is no such server here');
     // Browsers ask without a token; the answer tells nothing.
     if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(response);
-    const identity = options.door().enter(request, service.name);
+    const entered = options.door().enter(request, service.name);
+    const identity = entered instanceof Promise ? await entered : entered;
     if (isRefused(identity)) {
       options.observer?.incident({ kind: 'entry-refused', server: service.name, status: identity.status });
-      const headers = {
-        ...(identity.status === 401 ? { 'www-authenticate': 'Bearer realm="mcp-build"' } : {}),
-        ...(identity.retryAfter === undefined ? {} : { 'retry-after': String(identity.retryAfter) }),
-      };
-      return drop(request, response, identity.status, identity.why, headers);
+      return drop(request, response, identity.status, identity.why, refusalHeaders(identity));
     }
     await answer(route.kind, { request, response, service, identity }, query);
   }
@@ -109,6 +112,14 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
       if (response.headersSent) response.destroy();
       else sendFault(response, 500, faultOf(error));
     });
+  };
+}
+
+/** What tells a refused client what to do about it. */
+export function refusalHeaders({ challenge, retryAfter }: Refused): Readonly<Record<string, string>> {
+  return {
+    ...(challenge === undefined ? {} : { 'www-authenticate': challenge }),
+    ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import http from 'node:http';
 import https from 'node:https';
@@ -16,6 +17,10 @@ export interface Listening {
 export interface TlsMaterial {
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** Of the authority that signs clients' certificates; nobody is asked for one without. */
+  readonly clientCA?: Buffer;
+  /** Whether who has no certificate of it is let in to show a token. */
+  readonly clientCertificates?: 'required' | 'optional';
 }
 
 /** A client that takes nothing for so long, while there is something for it, is cut off; in milliseconds. */
@@ -38,7 +43,9 @@ export async function listenOn(
   tls: TlsMaterial | undefined,
   stalled = STALLED,
 ): Promise<Listening> {
-  const server = tls ? https.createServer({ ...LIMITS, ...tls }, handler) : http.createServer(LIMITS, handler);
+  const server = tls
+    ? https.createServer({ ...LIMITS, ...tlsOptions(tls) }, handler)
+    : http.createServer(LIMITS, handler);
   server.maxRequestsPerSocket = 0;
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
@@ -65,7 +72,7 @@ export async function listenOn(
   return {
     url: urlOf(server, address, tls !== undefined),
     renew(material) {
-      if (server instanceof https.Server) server.setSecureContext({ ...material });
+      if (server instanceof https.Server) server.setSecureContext(tlsOptions(material));
     },
     async close(grace) {
       clearInterval(sweep);
@@ -77,6 +84,13 @@ export async function listenOn(
       if (address.kind === 'unix') await rm(address.path, { force: true });
     },
   };
+}
+
+function tlsOptions({ cert, key, clientCA, clientCertificates }: TlsMaterial): https.ServerOptions {
+  if (clientCA === undefined) return { cert, key };
+  // A resumed connection shows no certificate, so that none is resumed.
+  const asked = { requestCert: true, rejectUnauthorized: clientCertificates !== 'optional' };
+  return { cert, key, ca: clientCA, ...asked, secureOptions: constants.SSL_OP_NO_TICKET, minVersion: 'TLSv1.2' };
 }
 
 async function open(server: http.Server, address: Address): Promise<void> {

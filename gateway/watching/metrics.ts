@@ -32,8 +32,8 @@ export interface Gauges {
 export interface Metrics {
   observe(call: Call, outcome: Outcome): void;
   incident(incident: Incident): void;
-  /** In Prometheus' text format, version 0.0.4. */
-  text(gauges: Gauges): string;
+  /** In Prometheus' text format, version 0.0.4. @param mine which servers are told of; all without */
+  text(gauges: Gauges, mine?: (server: string) => boolean): string;
 }
 
 export function metrics(): Metrics {
@@ -79,12 +79,12 @@ export function metrics(): Metrics {
       const key = `${kind}\0${server}`;
       if (incidents.size < 10_000 || incidents.has(key)) incidents.set(key, (incidents.get(key) ?? 0) + 1);
     },
-    text({ servers, audit }) {
+    text({ servers, audit }, mine = () => true) {
       const lines: string[] = [];
       const family = (name: string, type: string, help: string, rows: readonly string[]) => {
         if (rows.length > 0) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...rows);
       };
-      const all = [...series.values()];
+      const all = [...series.values()].filter(({ server }) => mine(server));
       const labelled = (one: Series, more: Labels = {}) =>
         labels({
           mcp_server: one.server,
@@ -137,9 +137,9 @@ export function metrics(): Metrics {
         incident,
         'counter',
         'What happened besides calls: servers that started or went down, refusals, drift.',
-        [...incidents].map(([key, count]) => {
+        [...incidents].flatMap(([key, count]) => {
           const [kind = '', server = ''] = key.split('\0');
-          return `${incident}${labels({ kind, mcp_server: server })} ${count}`;
+          return !mine(server) ? [] : `${incident}${labels({ kind, mcp_server: server })} ${count}`;
         }),
       );
       const gauge = (name: string, help: string, of: (server: Gauges['servers'][number]) => number) =>

@@ -28,7 +28,7 @@ async function read() {
   let again = 2000;
   try {
     const response = await ask('_status.json');
-    if (response.status === 401) return enter();
+    if (response.status === 401 || response.status === 403) return enter();
     if (!response.ok) throw new Error('The gateway answers ' + response.status);
     show(await response.json());
   } catch (error) {
@@ -111,7 +111,8 @@ function card(name) {
   const refused = make('details', { hidden: true }, make('summary', {}), make('ul', {}));
   const stop = make('button', { type: 'button' });
   const restart = make('button', { type: 'button' }, 'Restart');
-  const root = make('article', {}, make('h3', {}, make('span', {}, name), state), digest, trouble, figures, chart, tools, refused, make('div', { className: 'controls' }, stop, restart));
+  const controls = make('div', { className: 'controls' }, stop, restart);
+  const root = make('article', {}, make('h3', {}, make('span', {}, name), state), digest, trouble, figures, chart, tools, refused, controls);
   let action = 'stop';
   const order = async (what) => {
     if (what !== 'start' && !confirm((what === 'stop' ? 'Stop ' : 'Restart ') + name + '? Its clients’ calls will fail.')) return;
@@ -148,6 +149,7 @@ function card(name) {
     refused.hidden = server.egressRefused.length === 0;
     refused.firstChild.textContent = 'Refused connections (' + server.egressRefused.reduce((sum, { count }) => sum + count, 0) + ')';
     refused.lastChild.replaceChildren(...server.egressRefused.map(({ destination, count }) => make('li', {}, destination + ' × ' + count)));
+    controls.hidden = !server.controllable;
     action = server.state === 'held' ? 'start' : 'stop';
     stop.textContent = action === 'start' ? 'Start' : 'Stop';
     stop.setAttribute('aria-label', stop.textContent + ' ' + name);

@@ -45,6 +45,7 @@ td { white-space: nowrap; }
 th:first-child { text-align: left; overflow-wrap: anywhere; font-weight: 400; }
 thead th { color: var(--quiet); border: 0; }
 .controls { display: flex; gap: .5rem; margin-top: .6rem; }
+.controls[hidden] { display: none; }
 ol { list-style: none; margin: 0; padding: 0; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 li { padding: .4rem 1rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; } li:first-child { border: 0; }
 time { color: var(--quiet); margin-right: .75rem; font-variant-numeric: tabular-nums; }

@@ -34,7 +34,7 @@ export function page(): Page {
   <label for="token">Token</label>
   <input id="token" type="password" autocomplete="off" spellcheck="false" required aria-describedby="hint">
   <button>Show</button>
-  <p id="hint">A token without limits, made with <code>mcp-build token create</code>. It stays in this tab.</p>
+  <p id="hint">A token that may watch, made with <code>mcp-build token create NAME --role viewer</code> (or <code>operator</code>, to stop servers, too). It stays in this tab.</p>
 </form>
 <main>
   <section aria-labelledby="servers-title">

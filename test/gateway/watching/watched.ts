@@ -38,7 +38,6 @@ export async function runWatched(setup: Setup = {}, tokens = new Map<string, Ide
         metrics: counted,
         activity: seen,
         log,
-        tokens: () => tokens,
         servers: () => held.gateway?.servers() ?? [],
         control: async (name, action) => (await held.gateway?.control(name, action)) === true,
         say: () => undefined,
