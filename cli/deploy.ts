@@ -1,0 +1,12 @@
+import { Command } from 'commander';
+import { examples } from './options.ts';
+
+/** Each place that servers can be deployed to is a file of its own, `deploy-<place>.ts`; nothing here knows what they write. */
+export function deployCommand(): Command {
+  return new Command('deploy')
+    .summary('write what it takes to run the gateway elsewhere')
+    .description(
+      'Writes the files with which a machine or a cluster starts the gateway and its verified servers. Nothing is started by it.',
+    )
+    .addHelpText('after', examples(['mcp-build deploy --help', 'the places there are']));
+}
