@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
 import {
+  type Behind,
+  daemonClient,
   type Gateway,
   type GatewayConfig,
   loadConfig,
@@ -22,6 +24,7 @@ import { terminal } from './terminal.ts';
 
 interface Options {
   readonly config: string;
+  readonly daemon?: string;
   readonly locked?: boolean;
   readonly check?: boolean;
   readonly login?: string;
@@ -39,6 +42,10 @@ export function serveCommand(): Command {
       'Reads the config.json of TBXark’s mcp-proxy and serves each of its servers at /<name>/mcp (Streamable HTTP) and /<name>/sse.\nWhat it starts with npx, uvx or docker is locked, built and signed on first use, verified, and run in a container of its own.\nSIGHUP, or a change of the file, takes over a new configuration; servers that are the same in it go on.',
     )
     .requiredOption('--config <file|url>', 'the configuration: a file, or an http(s) address')
+    .option(
+      '--daemon <socket>',
+      'have servers started by name, by `mcp-build daemon`: this process needs no Docker then',
+    )
     .option('--locked', 'lock nothing new: what has no lock yet is refused')
     .option('--check', 'only check the configuration, and say what would be served')
     .option('--login <name>', 'log in at a server elsewhere that wants it (OAuth), in a browser, and end')
@@ -72,7 +79,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   const home = homeOf(environment);
   const place = /^https?:\/\//.test(options.config) ? options.config : resolve(options.config);
   const read = async (): Promise<GatewayConfig> => {
-    const parsed = parseConfig(await loadConfig(place), place, environment);
+    const parsed = parseConfig(await loadConfig(place), place, environment, options.daemon ? 'gateway' : 'whole');
     if (options.port === undefined || parsed.address.kind === 'unix') return parsed;
     return { ...parsed, address: { ...parsed.address, port: options.port } };
   };
@@ -81,6 +88,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   if (options.login !== undefined) return logInAt(options.login, config, home, out);
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
+  const daemon = options.daemon === undefined ? undefined : daemonClient(resolve(options.daemon));
   let tokens = await identities(home);
   const watching = await openWatching({
     home,
@@ -97,6 +105,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
       prepareServer(server, {
         home,
         environment,
+        ...(daemon ? { daemon } : {}),
         locked: options.locked === true,
         progress: out.progress,
         say: out.note,
@@ -215,7 +224,7 @@ function ending(): Promise<void> {
 async function show(config: GatewayConfig, out: ReturnType<typeof terminal>): Promise<void> {
   const servers = config.servers.map(({ name, behind, tokens, sessions }) => ({
     name,
-    runs: behind.kind === 'remote' ? new URL(behind.url).origin : targetOf(behind.target),
+    runs: behindOf(behind),
     sessions,
     tokens: tokens.length,
     ...(behind.kind === 'contained' ? { permissions: behind.permissions } : {}),
@@ -224,6 +233,11 @@ async function show(config: GatewayConfig, out: ReturnType<typeof terminal>): Pr
     { address: config.address, servers },
     servers.map(({ name, runs }) => `${name}  ${runs}`).join('\n'),
   );
+}
+
+function behindOf(behind: Behind): string {
+  if (behind.kind === 'named') return 'by the daemon';
+  return behind.kind === 'remote' ? new URL(behind.url).origin : targetOf(behind.target);
 }
 
 function targetOf(target: { readonly kind: string; readonly source?: string; readonly image?: string }): string {

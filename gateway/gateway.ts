@@ -37,8 +37,8 @@ export interface Prepared {
   readonly open: OpenChannel;
   /** Judges each tool as it is listed now, against what was signed. */
   readonly judge?: Refusal;
-  /** Of the image that answers, where it is one. */
-  readonly digest?: string;
+  /** Of the image that answers, where it is one; a daemon may start another than before. */
+  readonly digest?: string | undefined;
 }
 
 export interface Gateway {
@@ -72,7 +72,7 @@ interface Entry {
   readonly tokens: ReadonlySet<string>;
   service: Service | undefined;
   trouble: string | undefined;
-  digest: string | undefined;
+  prepared: Prepared | undefined;
 }
 
 const CLOSE_GRACE = 2_000;
@@ -128,10 +128,12 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     try {
       const prepared = await options.prepare(of);
       if (entries.get(of.name) !== entry) return;
-      entry.digest = prepared.digest;
+      entry.prepared = prepared;
       entry.service = service({
         name: of.name,
-        ...prepared,
+        open: prepared.open,
+        ...(prepared.judge ? { judge: prepared.judge } : {}),
+        digest: () => prepared.digest,
         rules: of.rules,
         sessions: of.behind.kind === 'remote' && of.sessions === 'auto' ? 'per-client' : of.sessions,
         lazy: of.lazy,
@@ -174,7 +176,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
               tokens: new Set(of.tokens.map(hashToken)),
               service: undefined,
               trouble: undefined,
-              digest: undefined,
+              prepared: undefined,
             };
       if (entry !== before) fresh.push(entry);
       after.set(of.name, entry);
@@ -231,10 +233,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     health,
     servers() {
       const states = health().servers;
-      return [...entries.values()].map(({ config: { name }, service: running, digest }) => {
+      return [...entries.values()].map(({ config: { name }, service: running, prepared }) => {
         const { sessions = 0, own: containers = 0 } = running?.count() ?? {};
         const { state = 'starting', trouble } = states[name] ?? {};
-        return { name, state, trouble, digest, sessions, containers };
+        return { name, state, trouble, digest: prepared?.digest, sessions, containers };
       });
     },
     async control(name, action) {

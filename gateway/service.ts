@@ -32,7 +32,7 @@ export interface ServiceOptions {
   /** Sees every call, and may hold it up. */
   readonly observer?: Observer;
   /** Of the image that answers, where it is one. */
-  readonly digest?: string;
+  readonly digest?: () => string | undefined;
 }
 
 export interface SessionLimits {
@@ -103,7 +103,7 @@ export function service(options: ServiceOptions): Service {
       },
     },
     onUp(peer) {
-      observer?.incident({ kind: 'started', server: name, digest: options.digest });
+      observer?.incident({ kind: 'started', server: name, digest: options.digest?.() });
       last = peer.hello;
       watching.again();
       if (!rules.open) void learn(peer);
@@ -206,7 +206,7 @@ export function service(options: ServiceOptions): Service {
     return {
       client: identity,
       server: name,
-      digest: options.digest,
+      digest: options.digest?.(),
       method,
       target: typeof target === 'string' ? target : undefined,
       size: text.length,

@@ -5,6 +5,7 @@ import { McpBuildError } from '../../errors/index.ts';
 import {
   type Behind,
   containerChannel,
+  type DaemonClient,
   type GatewayConfig,
   type Identity,
   type Incident,
@@ -26,6 +27,8 @@ import { logFolder, sessionOptions, verifiedImage } from './start.ts';
 export interface PrepareOptions {
   readonly home: Home;
   readonly environment: Environment;
+  /** Starts what the configuration only names. */
+  readonly daemon?: DaemonClient;
   /** Locks nothing new: what isn't locked already is refused. */
   readonly locked: boolean;
   readonly progress: (line: string) => void;
@@ -37,7 +40,33 @@ export interface PrepareOptions {
 export async function prepareServer(server: ServerConfig, options: PrepareOptions): Promise<Prepared> {
   const { behind, name } = server;
   if (behind.kind === 'remote') return { open: remoteChannel({ ...behind, name, logins: logins(options.home, name) }) };
+  if (behind.kind === 'named') return named(server, options);
   return contained(name, behind, options);
+}
+
+/** A daemon that is away is no reason to give up on a server, unless it is required: it is asked again with every start. */
+async function named({ name, required }: ServerConfig, options: PrepareOptions): Promise<Prepared> {
+  const { daemon, say, incident } = options;
+  if (!daemon) throw new TypeError('a server is named, and there is no daemon');
+  let digest: string | undefined;
+  try {
+    digest = await daemon.verified(name);
+  } catch (error) {
+    if (required) throw error;
+    say(`${name}: ${(error as Error).message}`);
+  }
+  const open = daemon.channel(name, {
+    onDigest(started) {
+      digest = started;
+    },
+    onIncident: (seen) => incident({ ...seen, server: name }),
+  });
+  return {
+    open,
+    get digest() {
+      return digest;
+    },
+  };
 }
 
 async function contained(

@@ -69,6 +69,8 @@ export type Behind =
       readonly permissions: Permissions;
       readonly limits: Limits | undefined;
     }
+  /** Known to the daemon that starts it, by this name; what it is isn't known here. */
+  | { readonly kind: 'named' }
   | {
       readonly kind: 'remote';
       readonly url: string;
@@ -76,6 +78,11 @@ export type Behind =
       readonly transport: 'sse' | 'streamable-http' | undefined;
       readonly oauth: ServerEntry['oauth'];
     };
+
+/**
+ * Who reads a configuration: a gateway that starts its servers itself; one that has a daemon start them and must not be able to say what they are; that daemon.
+ */
+export type ConfigRole = 'whole' | 'gateway' | 'daemon';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -86,7 +93,12 @@ const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
  * Reads TBXark mcp-proxy's configuration, of either generation, with this gateway's own fields in it.
  * @param file for messages. @throws McpBuildError `config-invalid`, `command-refused`, `environment-missing`, `permission-refused`, `permission-invalid`
  */
-export function parseConfig(text: string, file: string, environment: Environment): GatewayConfig {
+export function parseConfig(
+  text: string,
+  file: string,
+  environment: Environment,
+  role: ConfigRole = 'whole',
+): GatewayConfig {
   let value: unknown;
   try {
     value = JSON.parse(text.replace(/^\uFEFF/, ''));
@@ -94,6 +106,10 @@ export function parseConfig(text: string, file: string, environment: Environment
     throw configInvalid(file, '', `is not JSON: ${(cause as Error).message}`);
   }
   value = expand(value, environment);
+  // Where a gateway listens is none of its daemon's concern.
+  if (role === 'daemon' && isObject(value) && value.mcpProxy === undefined && value.server === undefined) {
+    value = { ...value, mcpProxy: {} };
+  }
   const earlier = isObject(value) && value.mcpProxy === undefined && value.server !== undefined;
   const config = earlier ? modernised(check(earlierSchema, value, file)) : check(currentSchema, value, file);
   const { mcpProxy } = config;
@@ -111,7 +127,8 @@ export function parseConfig(text: string, file: string, environment: Environment
     requestsPerSecond: mcpProxy.requestsPerSecond,
     servers: Object.entries(config.mcpServers)
       .filter(([, { options }]) => options?.disabled !== true)
-      .map(([name, entry]) => serverConfig(name, entry, mcpProxy.options ?? {}, environment, file)),
+      .map(([name, entry]) => serverConfig(name, entry, mcpProxy.options ?? {}, { environment, file, role }))
+      .filter(({ behind }) => role !== 'daemon' || behind.kind === 'contained'),
   };
 }
 
@@ -119,8 +136,7 @@ function serverConfig(
   name: string,
   entry: ServerEntry,
   inherited: Options,
-  environment: Environment,
-  file: string,
+  { environment, file, role }: { readonly environment: Environment; readonly file: string; readonly role: ConfigRole },
 ): ServerConfig {
   const path = `mcpServers.${name}`;
   if (!NAME.test(name)) {
@@ -131,7 +147,7 @@ function serverConfig(
   const options: Options = { ...rest, ...entry.options };
   return {
     name,
-    behind: behind(path, entry, environment, file),
+    behind: role === 'gateway' ? named(path, entry, file) : behind(path, entry, environment, file),
     tokens: options.authTokens ?? [],
     rules: {
       readOnly: options.readOnly === true,
@@ -155,17 +171,34 @@ function serverConfig(
   };
 }
 
+/** Whoever took over the gateway would have what stands in its configuration, and could ask for more: none of it may be there. */
+function named(path: string, entry: ServerEntry, file: string): Behind {
+  if (entry.url !== undefined) return remote(path, entry, file);
+  const [field] = (['command', 'args', 'env', 'secrets', 'permissions', 'limits'] as const).filter(
+    (one) => entry[one] !== undefined,
+  );
+  if (field === undefined) return { kind: 'named' };
+  throw configInvalid(
+    file,
+    `${path}.${field}`,
+    'is the daemon’s to say, where a daemon starts the servers',
+    'Move it to the configuration of `mcp-build daemon`; `mcp-build deploy systemd` takes one file apart into both.',
+  );
+}
+
+function remote(path: string, { url = '', transportType, headers, oauth }: ServerEntry, file: string): Behind {
+  if (transportType === 'stdio') throw configInvalid(file, path, 'has a url and the transportType stdio');
+  const transport = transportType === 'http' ? 'streamable-http' : transportType;
+  return { kind: 'remote', url, headers: headers ?? {}, transport, oauth };
+}
+
 function behind(path: string, entry: ServerEntry, environment: Environment, file: string): Behind {
   const { command, url, transportType } = entry;
   if (command !== undefined && url !== undefined) throw configInvalid(file, path, 'has both a command and a url');
   if (command !== undefined && transportType !== undefined && transportType !== 'stdio') {
     throw configInvalid(file, path, `has a command, which speaks stdio, and the transportType ${transportType}`);
   }
-  if (url !== undefined) {
-    if (transportType === 'stdio') throw configInvalid(file, path, 'has a url and the transportType stdio');
-    const transport = transportType === 'http' ? 'streamable-http' : transportType;
-    return { kind: 'remote', url, headers: entry.headers ?? {}, transport, oauth: entry.oauth };
-  }
+  if (url !== undefined) return remote(path, entry, file);
   if (command === undefined) throw configInvalid(file, path, 'has neither a command nor a url');
   const target = readCommand(command, entry.args ?? []);
   if (target.kind === 'none') {

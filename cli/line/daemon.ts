@@ -1,0 +1,99 @@
+import { McpBuildError } from '../../errors/index.ts';
+import type { GatewayConfig, Offered, Prepared, ServerConfig } from '../../gateway/index.ts';
+
+/** The servers that a daemon starts by name, as its configuration has them now. */
+export interface Offers {
+  /** @throws McpBuildError `server-unknown`; why it doesn't verify */
+  find(name: string): Promise<Offered>;
+  /** Takes over a configuration, and verifies everything anew: what is the same and has the same image goes on. */
+  reload(servers: GatewayConfig['servers']): Promise<void>;
+  names(): readonly string[];
+}
+
+export interface OffersOptions {
+  readonly prepare: (server: ServerConfig) => Promise<Prepared>;
+  /** Its servers end: what they are started from isn't what it was. */
+  readonly end: (name: string, why: string) => void;
+  readonly say: (line: string) => void;
+}
+
+interface Entry {
+  readonly server: ServerConfig;
+  readonly text: string;
+  prepared: Promise<Prepared>;
+  /** When that was begun. */
+  since: number;
+}
+
+/** For each client of a server that isn't shared, unless the configuration says it. */
+const MOST_OWN = 32;
+/** The one that all share, and another that takes its place. */
+const SHARED = 2;
+/** What didn't verify is not tried again sooner, however often it is asked for; in milliseconds. */
+const AGAIN = 2_000;
+
+export function offers({ prepare, end, say }: OffersOptions): Offers {
+  const entries = new Map<string, Entry>();
+  const begin = (server: ServerConfig): Promise<Prepared> => {
+    const prepared = prepare(server);
+    prepared.catch((error: Error) => say(`${server.name}: ${error.message}`));
+    return prepared;
+  };
+
+  async function renew(server: ServerConfig): Promise<void> {
+    const text = JSON.stringify(server);
+    const before = entries.get(server.name);
+    const old = await before?.prepared.catch(() => undefined);
+    const prepared = begin(server);
+    // What runs is left alone until it is known what takes its place.
+    const fresh = await prepared.catch(() => undefined);
+    entries.set(server.name, { server, text, prepared, since: Date.now() });
+    if (!before || (fresh && old && before.text === text && fresh.digest === old.digest)) return;
+    end(server.name, 'its configuration or its image has changed');
+  }
+
+  return {
+    names: () => [...entries.keys()],
+    async find(name) {
+      const entry = entries.get(name);
+      if (!entry) throw unknown(name);
+      const tried = entry.prepared;
+      const { open, digest } = await tried.catch((error: unknown) => {
+        // It may verify by now: whoever asked is told what was wrong, and asks again.
+        if (entry.prepared === tried && Date.now() - entry.since > AGAIN) {
+          entry.since = Date.now();
+          entry.prepared = begin(entry.server);
+        }
+        throw error;
+      });
+      return { open, digest, most: (entry.server.maxContainers ?? MOST_OWN) + SHARED };
+    },
+    async reload(servers) {
+      const named = new Set(servers.map(({ name }) => name));
+      for (const name of [...entries.keys()].filter((one) => !named.has(one))) {
+        entries.delete(name);
+        end(name, 'it is no longer in the configuration');
+      }
+      const known = servers.filter(({ name }) => entries.has(name));
+      const fresh = servers.filter(({ name }) => !entries.has(name));
+      for (const server of fresh) {
+        // From the first moment on: who asks for it waits until it is verified.
+        const entry = { server, text: JSON.stringify(server), prepared: begin(server), since: Date.now() };
+        entries.set(server.name, entry);
+      }
+      await Promise.all([
+        ...known.map(renew),
+        ...fresh.map(({ name }) => entries.get(name)?.prepared.catch(() => undefined)),
+      ]);
+    },
+  };
+}
+
+function unknown(name: string): McpBuildError {
+  return new McpBuildError({
+    code: 'server-unknown',
+    message: `The daemon has no server "${name}"`,
+    input: name,
+    fix: 'Add it to the configuration that `mcp-build daemon` was given.',
+  });
+}
