@@ -13,6 +13,7 @@ import {
   type Report,
   sarif,
 } from '../vetting/index.ts';
+import { permissionsCommand } from './audit-permissions.ts';
 import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
 import { vettingRules } from './line/audit-policy.ts';
@@ -69,6 +70,7 @@ export function auditCommand(): Command {
     .addOption(new Option('--format <format>', 'what to print').choices(FORMATS).default('table'))
     .option('--output <file>', 'write it to a file instead')
     .addOption(jsonOption())
+    .addCommand(permissionsCommand())
     .addHelpText(
       'after',
       examples(

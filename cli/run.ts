@@ -9,6 +9,7 @@ import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
 import { isPrepared, preparedInBackground } from './line/prepare.ts';
 import { logFolder, refuseBeyond, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
+import { recordUse } from './line/usage.ts';
 import { examples } from './options.ts';
 import { registryOptions } from './push.ts';
 import { terminal } from './terminal.ts';
@@ -116,6 +117,7 @@ async function run(target: string, args: readonly string[], options: Options): P
   }
   const session = await sessionOptions({ ...want, verified, home, environment, say: out.note, runtime });
   const learned = new Set<string>();
+  const use = recordUse(home, session);
   let log: Promise<Log | undefined> = Promise.resolve(undefined);
   const { exitCode } = await runContainer({
     ...session,
@@ -126,7 +128,9 @@ async function run(target: string, args: readonly string[], options: Options): P
       log = openLog(logFolder(home), container).catch(() => undefined);
     },
     log: (bytes) => void log.then((open) => open?.write(bytes)),
-    onDecision: ({ host, port, allowed, reason }) => {
+    onDecision: (decision) => {
+      const { host, port, allowed, reason } = decision;
+      use(decision);
       if (options.learn) learned.add(`${host}:${port}`);
       else if (!allowed) out.note(`refused ${host}:${port} (${reason}); --allow-net ${host}:${port} would allow it`);
     },

@@ -28,6 +28,7 @@ export { type Login, type LoginStore, loginFile, loginMemory } from './upstream/
 export { remoteChannel } from './upstream/remote.ts';
 export { type Activity, activity } from './watching/activity.ts';
 export { type AuditLog, type AuditLogOptions, openAuditLog } from './watching/audit-log.ts';
+export { type AuditRecord, readAuditLog } from './watching/audit-read.ts';
 export { type AuditVerified, verifyAuditLog } from './watching/audit-verify.ts';
 export { type Metrics, metrics } from './watching/metrics.ts';
 export type { Call, Incident, Observer, Outcome } from './watching/observer.ts';

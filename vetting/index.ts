@@ -19,6 +19,15 @@ export { npmAttested, wheelAttested } from './origin/attestation.ts';
 export type { Listing } from './origin/listing.ts';
 export { type Origin, type Provenance, plainRepository, sameRepository } from './origin/provenance.ts';
 export { registrySignature } from './origin/signature.ts';
+export {
+  type Called,
+  describe as describePermissions,
+  type Needed,
+  neededBy,
+  type Review,
+  reviewPermissions,
+  type Used,
+} from './permissions.ts';
 export { html } from './report/html.ts';
 export { markdown } from './report/markdown.ts';
 export type { Report } from './report/report.ts';

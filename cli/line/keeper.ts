@@ -27,6 +27,7 @@ import type { RegistryOptions } from './image.ts';
 import { publicKeyFile } from './keys.ts';
 import { mainProgram } from './program.ts';
 import { logFolder, runtimeOf, sessionOptions, verifiedImage } from './start.ts';
+import { recordUse } from './usage.ts';
 
 /** Everything a keeper needs to start its server again and again. It holds values of secrets: it goes from process to process through a pipe, and to no file. */
 export interface KeeperInput {
@@ -111,7 +112,15 @@ export async function runKeeper(input: KeeperInput, home: Home, environment: Env
         const files = input.files.map(
           ({ target, content }): Private => ({ target, content: Buffer.from(content, 'base64') }),
         );
-        const session = await openSession({ ...options, files, ...(onDecision ? { onDecision } : {}) });
+        const use = recordUse(home, options);
+        const session = await openSession({
+          ...options,
+          files,
+          onDecision: (decision) => {
+            use(decision);
+            onDecision?.(decision);
+          },
+        });
         return { session, digest: verified.image.digest };
       },
     });

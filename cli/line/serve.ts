@@ -18,11 +18,12 @@ import {
   type ServerConfig,
   type TlsMaterial,
 } from '../../gateway/index.ts';
-import { resolveSecret } from '../../runner/index.ts';
+import { type Decision, resolveSecret } from '../../runner/index.ts';
 import { hasLock } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { stateLockFolder } from './source.ts';
 import { logFolder, sessionOptions, verifiedImage } from './start.ts';
+import { recordUse } from './usage.ts';
 
 export interface PrepareOptions {
   readonly home: Home;
@@ -93,17 +94,10 @@ async function contained(
     ...(limits ? { limits } : {}),
     say: note,
   });
-  const onDecision = ({
-    host,
-    port,
-    allowed,
-    reason,
-  }: {
-    host: string;
-    port: number;
-    allowed: boolean;
-    reason: string;
-  }) => {
+  const use = recordUse(home, session);
+  const onDecision = (decision: Decision) => {
+    const { host, port, allowed, reason } = decision;
+    use(decision);
     if (allowed) return;
     incident({ kind: 'egress-refused', server: name, host, port });
     note(`refused ${host}:${port} (${reason}); "permissions": {"network": ["${host}:${port}"]} would allow it`);

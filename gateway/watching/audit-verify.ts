@@ -107,7 +107,7 @@ function startOf(line: string): Head {
   return n === 1 || prev === undefined ? START : { n: n - 1, hash: prev };
 }
 
-async function* linesOf(path: string): AsyncGenerator<{ readonly line: string; readonly whole: boolean }> {
+export async function* linesOf(path: string): AsyncGenerator<{ readonly line: string; readonly whole: boolean }> {
   let rest = '';
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 256 * 1024 })) {
     const parts = (rest + chunk).split('\n');
