@@ -1,6 +1,7 @@
 export { imageArchive } from './archive.ts';
 export type { Streams } from './bridge.ts';
 export { type DaemonFacts, type Difference, differences, type Inspect } from './compare.ts';
+export { type Denied, readDenied, writeDenied } from './denied.ts';
 export { docker, dockerRuntime } from './docker.ts';
 export { type Check, diagnose } from './doctor.ts';
 export { type Decision, type Egress, type EgressOptions, serveEgress } from './egress.ts';

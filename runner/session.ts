@@ -5,6 +5,7 @@ import { McpBuildError } from '../errors/index.ts';
 import type { Descriptor, Store } from '../registry/index.ts';
 import { capable } from './capable.ts';
 import { type DaemonFacts, wallsDiffer } from './compare.ts';
+import { refuseDenied } from './denied.ts';
 import type { Decision, EgressOptions } from './egress.ts';
 import { type RunImage, readImage } from './image.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -69,12 +70,13 @@ export interface Session {
 
 /**
  * From a verified digest to a running, attached container, or to nothing at all: whatever fails leaves no container and no file behind.
- * @throws McpBuildError `daemon-incapable`, `permission-refused`, `volume-missing`, `environment-undeclared`, `environment-undeliverable`, `walls-differ`, `start-failed`,
+ * @throws McpBuildError `denied`, `daemon-incapable`, `permission-refused`, `volume-missing`, `environment-undeclared`, `environment-undeliverable`, `walls-differ`, `start-failed`,
  * `egress-unsupported`, `egress-unavailable`, and what the image, the engine and the reaper throw
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { runtime, permissions, machine } = options;
   refuseUndeclared(permissions, options.environment);
+  await refuseDenied(machine.state, options.image.digest, options.server.name);
   const run = randomBytes(8).toString('hex');
   const container = `mcp-build-${segment(options.server.name)}-${run.slice(0, 8)}`;
   const parent = privateParent(runtime.endpoint, machine.environment, machine.run);

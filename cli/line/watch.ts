@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { imagesFolders, readBaseLock } from '../../builders/debian/index.ts';
+import type { Lock } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { openLayout } from '../../registry/index.ts';
 import { failures } from '../../trust/index.ts';
@@ -16,6 +18,8 @@ export interface WatchOptions extends AuditOptions {
 
 export interface Watched extends Decision {
   readonly name: string;
+  /** Of the image that was built from its lock. */
+  readonly digest?: string | undefined;
 }
 
 /** The names under `./lockfiles/` that have a lock. */
@@ -30,16 +34,21 @@ export async function lockedNames(workspace: string): Promise<readonly string[]>
  * One server as it is judged today: its lock by today's indexes and advisories, its built image by today's policy and keys. What can't be read
  * is a finding: a watch that stops at the first broken server watches none of the others.
  */
-export async function watchServer(name: string, options: WatchOptions): Promise<Watched> {
-  const path = join(options.workspace, 'lockfiles', name);
+export function watchServer(name: string, options: WatchOptions): Promise<Watched> {
+  return watchFolder(name, join(options.workspace, 'lockfiles', name), options);
+}
+
+/** As `watchServer`, for a lock that lies elsewhere. */
+export async function watchFolder(name: string, path: string, options: WatchOptions): Promise<Watched> {
   try {
     const folder = await readLockFolder(path);
     const tools = await toolsAt(join(path, 'tools.json'));
     const audited = await auditLock(folder, { ...options, tools });
     const image = folder.lock.index ? await judged(name, folder.lock.index, options) : [];
-    const verdict = decide(image, options.rules, options.now);
+    const verdict = decide([...image, ...(await baseUpdate(folder.lock, options))], options.rules, options.now);
     return {
       name,
+      digest: folder.lock.index,
       findings: [...verdict.findings, ...audited.findings],
       refused: [...verdict.refused, ...audited.refused],
     };
@@ -50,8 +59,30 @@ export async function watchServer(name: string, options: WatchOptions): Promise<
   }
 }
 
+/** Whether the base that this program would take today is another than the one that the lock has: most of it are security updates. */
+async function baseUpdate(lock: Lock, { environment }: WatchOptions): Promise<readonly Finding[]> {
+  if (lock.base.kind !== 'recipe') return [];
+  const today = await readBaseLock(lock.base.recipe, await imagesFolders(environment)).catch(() => undefined);
+  const debs = (platforms: Lock['platforms']) =>
+    new Map(
+      Object.values(platforms).flatMap(({ layers }) =>
+        layers.flatMap(({ name, files }) =>
+          name === 'base' ? files.map((file) => [file.name, file.version] as const) : [],
+        ),
+      ),
+    );
+  const now = today ? debs(today.platforms) : new Map<string, string>();
+  const changed = [...debs(lock.platforms)].filter(([name, version]) => (now.get(name) ?? version) !== version);
+  if (changed.length === 0) return [];
+  return [
+    finding('base-update', lock.name, `${changed.length} packages of its base are newer by now`, {
+      evidence: changed.slice(0, 40).map(([name, version]) => `${name} ${version} → ${now.get(name)}`),
+    }),
+  ];
+}
+
 /** Keys are revoked and policies narrowed after an image was signed. An image that isn't here any more can't be started from here either. */
-async function judged(
+export async function judged(
   name: string,
   digest: string,
   { home, environment, workspace, now }: WatchOptions,

@@ -21,6 +21,13 @@ export const vettingSchema = z
       .describe(
         'Another severity for a kind of finding; ignore leaves it out, refuse refuses it whatever its severity.',
       ),
+    stop: z
+      .array(text)
+      .max(100)
+      .default([])
+      .describe(
+        'Codes of findings for which `watch` stops what runs, and lets it start no more, where they are refused.',
+      ),
     releaseAge: duration.optional().describe('How long every package must have been public; 3d by default.'),
     releaseAgeExcept: patterns.default([]).describe('Packages that may be younger, as in npm:@example/*.'),
     securityFixes: z
