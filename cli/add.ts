@@ -1,6 +1,14 @@
+import { relative, sep } from 'node:path';
 import { Command, Option } from 'commander';
 import { parsePackageName } from '../builders/debian/index.ts';
-import { defaultName, formatSource, parseServerName, parseSource } from '../builders/index.ts';
+import {
+  defaultName,
+  formatSource,
+  looksLikeFile,
+  parseServerName,
+  parseSource,
+  type Source,
+} from '../builders/index.ts';
 import { type Permissions, parseNetwork, parseVolume, type Volume } from '../runner/index.ts';
 import { addServer, editManifest, MANIFEST, type NewServer } from './line/manifest/index.ts';
 import { examples, jsonOption, repeated, usage } from './options.ts';
@@ -24,7 +32,10 @@ export function addCommand(): Command {
     .description(
       `Adds a server to the ${MANIFEST} of this folder, which is made where there is none. Comments and formatting stay as they are. Lock it next.`,
     )
-    .argument('<source>', 'npm:<package>[@range] or pypi:<project>[specifier]')
+    .argument(
+      '<source>',
+      'npm:<package>[@range], pypi:<project>[specifier], or the path of a .tgz or .whl below this folder',
+    )
     .addOption(
       new Option('--name <name>', 'name of the server; its package’s last segment by default').argParser((value) =>
         usage(() => parseServerName(value)),
@@ -51,12 +62,15 @@ export function addCommand(): Command {
           'a range, under a name of your own',
         ],
         ['mcp-build add npm:some-server --secret API_KEY --allow-net api.example.com:443', 'one that needs a key'],
+        ['mcp-build add ./vendor/our-server-1.0.0.tgz', 'one that no index has, committed with the manifest'],
       ),
     )
     .action(async (text: string, options: Options) => {
-      const source = parseSource(text);
+      const { source, file } = looksLikeFile(text)
+        ? await packageIn(text)
+        : { source: parseSource(text), file: undefined };
       const name = options.name ?? parseServerName(defaultName(source));
-      const server = entryOf(formatSource(source), options);
+      const server = entryOf(formatSource(source), file, options);
       await editManifest(process.cwd(), (before) => addServer(before, MANIFEST, name, server));
       await terminal(options).result(
         { name, ...server },
@@ -65,7 +79,19 @@ export function addCommand(): Command {
     });
 }
 
-function entryOf(source: string, { bin, arg, env, secret, allowNet, volume, system }: Options): NewServer {
+/** Whichever version lies there is meant: it is another file's as soon as that is built anew. */
+async function packageIn(text: string): Promise<{ readonly source: Source; readonly file: string }> {
+  const { localFile, localPlaces } = await import('./line/wanted.ts');
+  const { source } = await localFile(text);
+  const [path = text] = localPlaces(text);
+  return { source: { ...source, range: '' }, file: relative(process.cwd(), path).replaceAll(sep, '/') };
+}
+
+function entryOf(
+  source: string,
+  file: string | undefined,
+  { bin, arg, env, secret, allowNet, volume, system }: Options,
+): NewServer {
   const permissions = {
     ...(allowNet === undefined ? {} : { network: [...(typeof allowNet === 'string' ? [] : allowNet)] }),
     ...(typeof allowNet === 'string' ? { network: allowNet } : {}),
@@ -73,6 +99,7 @@ function entryOf(source: string, { bin, arg, env, secret, allowNet, volume, syst
   };
   return {
     source,
+    ...(file === undefined ? {} : { file }),
     ...(bin === undefined ? {} : { bin }),
     ...(arg ? { args: [...arg] } : {}),
     ...(env ? { env: Object.fromEntries(env) } : {}),

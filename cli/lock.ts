@@ -149,7 +149,7 @@ async function lockAll(options: Options): Promise<void> {
   for (const entry of servers) {
     try {
       const kept = await readLockFolder(lockFolderOf(process.cwd(), entry.name)).catch(() => undefined);
-      if (kept && lockDifferences(entry, kept).length === 0) {
+      if (kept && (await lockDifferences(entry, kept)).length === 0) {
         done.push({ name: entry.name, status: 'kept', version: kept.lock.source.version });
         lines.push(`kept ${entry.name} ${kept.lock.source.version}`);
         continue;
@@ -275,7 +275,7 @@ async function check(text: string | undefined, options: Options): Promise<void> 
   for (const name of names) {
     const found = await readLockFolder(lockFolderOf(workspace, name));
     const entry = manifest?.servers.find((one) => one.name === name);
-    const outdated = entry ? lockDifferences(entry, found) : [];
+    const outdated = entry ? await lockDifferences(entry, found) : [];
     out.progress(`${name}: asking the indexes about ${packageCount(found.lock)} packages`);
     const findings = await checkLock(found.lock, { home: homeOf(environment), environment, workspace });
     const bad = findings.filter(({ status }) => status !== 'unconfirmed').length + outdated.length;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { artifactCache, type Lock, lockDigest, type Platform, withLimits } from '../../builders/index.ts';
+import { artifactCache, LOCAL_INDEX, type Lock, lockDigest, type Platform, withLimits } from '../../builders/index.ts';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { Descriptor, LayoutStore } from '../../registry/index.ts';
@@ -153,16 +153,26 @@ function invocationOf(environment: Environment): string | undefined {
   return CI_JOB_URL;
 }
 
+/**
+ * When an index received the newest file of a server. What no index has, the signer took from a folder of their own: there is no release that could be
+ * young, and with nothing else it is older than any limit.
+ */
+function newestUpload({ platforms }: Lock): string | undefined {
+  const uploads = Object.values(platforms)
+    .flatMap(({ layers }) =>
+      layers.filter(({ name }) => name === 'server' || name === 'dependencies').flatMap(({ files }) => files),
+    )
+    .filter(({ index }) => index !== LOCAL_INDEX)
+    .map(({ uploaded }) => uploaded);
+  if (uploads.length === 0) return new Date(0).toISOString();
+  return uploads.every((uploaded) => uploaded !== undefined) ? [...uploads].sort().at(-1) : undefined;
+}
+
 export function serverPredicate(
   lock: Lock,
   { permissions, offer, args, environment, issued }: Declared,
 ): ServerPredicate {
-  const newest = Object.values(lock.platforms)
-    .flatMap(({ layers }) =>
-      layers.filter(({ name }) => name === 'server' || name === 'dependencies').flatMap(({ files }) => files),
-    )
-    .map(({ uploaded }) => uploaded);
-  const known = newest.every((uploaded) => uploaded !== undefined) ? [...newest].sort().at(-1) : undefined;
+  const known = newestUpload(lock);
   const list = (items: Offer['tools']) => ({
     digest: sha256(canonicalJson(items.map(({ name, digest }) => ({ name, digest })))),
     items: items.map(({ name, digest }) => ({ name, digest })),

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Base, formatSource, type Lock, type Platform } from '../../builders/index.ts';
+import { type Base, formatSource, type Lock, type Platform, readLocalFile } from '../../builders/index.ts';
+import { parseIntegrity } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { VettingRules } from '../../trust/index.ts';
 import type { Finding } from '../../vetting/index.ts';
@@ -9,6 +10,7 @@ import type { Environment, Home } from './home.ts';
 import { hasBytecode, type Locked, lockSource, RELEASE_AGE_DAYS } from './lock.ts';
 import { vetLock } from './lock-vet.ts';
 import type { ServerEntry } from './manifest/index.ts';
+import { keepLocal, localArtifacts, localFile, type Wanted } from './wanted.ts';
 
 export interface EntryOptions {
   readonly home: Home;
@@ -53,7 +55,10 @@ export function entryRules(
   return { ...withReleaseAge(rules, releaseAge), exceptions: [...rules.exceptions, ...exceptions] };
 }
 
-/** The lock that a server of the manifest would have today; nothing is written. @throws what `lockSource` throws */
+/**
+ * The lock that a server of the manifest would have today; nothing is written but the bytes of its `file`, which are kept by their hash.
+ * @throws McpBuildError `file-mismatch`, and what `lockSource` throws
+ */
 export async function resolveEntry(
   entry: ServerEntry,
   { home, environment, workspace, now, releaseAge, rules, progress }: EntryOptions,
@@ -61,7 +66,8 @@ export async function resolveEntry(
 ): Promise<Locked> {
   const bytecode =
     entry.bytecode ?? (previous && sameBase(entry.base, previous.base) ? hasBytecode(previous) : undefined);
-  return lockSource(entry.source, {
+  const wanted = await wantedOf(entry);
+  const locked = await lockSource(wanted.source, {
     name: entry.name,
     platforms: entry.platforms,
     releaseAge: releaseAge ?? entry.releaseAge ?? Math.max(RELEASE_AGE_DAYS, policyAge(rules)),
@@ -74,22 +80,42 @@ export async function resolveEntry(
       .filter(({ expires }) => expires > now.getTime())
       .map(({ package: name, version }) => ({ name, version })),
     previous,
+    local: wanted.local,
     home,
     environment,
     workspace,
     now,
     progress,
   });
+  if (entry.file !== undefined) await keepLocal(locked, [entry.file], { home, environment });
+  return locked;
 }
 
-/** What the manifest says of a server that its lock was not made with; one sentence each. */
-export function lockDifferences(entry: ServerEntry, { lock }: LockFolder): string[] {
+/** What is to be locked. A file must be the package that the manifest says it is: it may have been swapped for another one. */
+async function wantedOf(entry: ServerEntry): Promise<Wanted> {
+  if (entry.file === undefined) return { source: entry.source };
+  const found = await localFile(entry.file);
+  const { ecosystem, name, range } = entry.source;
+  if (found.source.ecosystem === ecosystem && found.source.name === name && ['', found.source.range].includes(range))
+    return { ...found, source: entry.source };
+  throw new McpBuildError({
+    code: 'file-mismatch',
+    message: `${entry.file} is ${formatSource(found.source)}, and the manifest calls it ${formatSource(entry.source)}`,
+    input: entry.name,
+    fix: 'Name the right file, or as source the package that it is: without a version, or with exactly its own.',
+    exit: 4,
+  });
+}
+
+/** What the manifest says of a server that its lock was not made with; one sentence each. @throws McpBuildError `file-unreadable` */
+export async function lockDifferences(entry: ServerEntry, { lock }: LockFolder): Promise<string[]> {
   const found: string[] = [];
   const differ = (what: string, before: string, now: string) =>
     found.push(`${what} is ${now}, and was locked as ${before}`);
   const { ecosystem, name, range } = lock.source;
   const locked = { ecosystem, name, range };
   if (!isDeepStrictEqual(locked, entry.source)) differ('source', formatSource(locked), formatSource(entry.source));
+  await differFile(differ, entry, lock);
   if (lock.name !== entry.name) differ('name', lock.name, entry.name);
   if (lock.bin !== entry.bin) differ('bin', lock.bin ?? 'the only one', entry.bin ?? 'the only one');
   if (!sameBase(entry.base, lock.base))
@@ -109,7 +135,7 @@ export function lockDifferences(entry: ServerEntry, { lock }: LockFolder): strin
 /** The lock of a server, if it is the one that the manifest asks for. @throws McpBuildError `lock-missing`, `lock-outdated`, and what `readLockFolder` throws */
 export async function requireLock(entry: ServerEntry, workspace: string): Promise<LockFolder> {
   const folder = await readLockFolder(lockFolderOf(workspace, entry.name));
-  const differences = lockDifferences(entry, folder);
+  const differences = await lockDifferences(entry, folder);
   if (differences.length === 0) return folder;
   throw new McpBuildError({
     code: 'lock-outdated',
@@ -118,6 +144,22 @@ export async function requireLock(entry: ServerEntry, workspace: string): Promis
     fix: `Lock it again, and review the change: mcp-build lock ${entry.name}.`,
     exit: 4,
   });
+}
+
+async function differFile(
+  differ: (what: string, before: string, now: string) => void,
+  { file }: ServerEntry,
+  lock: Lock,
+): Promise<void> {
+  const [locked] = localArtifacts(lock);
+  if (file === undefined) {
+    if (locked) differ('file', locked.file, 'none');
+    return;
+  }
+  if (!locked) return differ('file', 'none', file);
+  const { algorithm } = parseIntegrity(locked.integrity);
+  const { integrity } = await readLocalFile(file, algorithm);
+  if (integrity !== locked.integrity) differ('file', locked.integrity, integrity);
 }
 
 function overridesOf({ overrides }: ServerEntry): Readonly<Record<string, string>> {

@@ -46,7 +46,7 @@ export async function startedFrom(manifest: Manifest, entry: ServerEntry, option
 }
 
 async function targetOf(manifest: Manifest, entry: ServerEntry, environment: Environment): Promise<string> {
-  if (manifest.registry === undefined) return formatSource(entry.source);
+  if (manifest.registry === undefined) return entry.file ?? formatSource(entry.source);
   const { lock } = await readLockFolder(lockFolderOf(manifest.folder, entry.name));
   return formatReference({ ...repositoryOf(manifest, entry.name, environment), tag: versionTag(lock) });
 }

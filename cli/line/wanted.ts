@@ -1,11 +1,13 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  type Artifact,
   artifactCache,
   formatSource,
   type Launch,
   LOCAL_INDEX,
   type LocalFile,
+  type Lock,
   looksLikeFile,
   looksLikeServerJson,
   parseSource,
@@ -77,7 +79,8 @@ function pathOf(text: string): string {
   }
 }
 
-async function localFile(text: string): Promise<Wanted> {
+/** @throws McpBuildError `source-invalid`, `file-unreadable`, `package-invalid`, `wheel-invalid` */
+export async function localFile(text: string): Promise<Wanted> {
   const path = pathOf(text);
   if (path.endsWith('.whl')) return (await import('../../builders/pypi/index.ts')).localWheel(path);
   if (/\.(?:tgz|tar\.gz)$/.test(path)) return (await import('../../builders/npm/index.ts')).localTarball(path);
@@ -96,12 +99,17 @@ export async function keepLocal(
   files: readonly string[],
   { home, environment, workspace }: WantedOptions,
 ): Promise<void> {
-  const own = Object.values(lock.platforms)
-    .flatMap(({ layers }) => layers.flatMap((layer) => layer.files))
-    .filter(({ index }) => index === LOCAL_INDEX);
+  const own = localArtifacts(lock);
   if (own.length === 0) return;
   const options = { cache: home.cache, environment, workspace, files };
   await artifactCache(join(home.cache, 'artifacts'), (artifact) => fetchArtifact(artifact, options)).fill(own);
+}
+
+/** The files of a lock that no index has. */
+export function localArtifacts({ platforms }: Lock): readonly Artifact[] {
+  return Object.values(platforms)
+    .flatMap(({ layers }) => layers.flatMap((layer) => layer.files))
+    .filter(({ index }) => index === LOCAL_INDEX);
 }
 
 /**

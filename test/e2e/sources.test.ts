@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../../digest/index.ts';
@@ -80,14 +80,45 @@ describe('sources that are files', () => {
     expect(registry.asked.length).toBe(asked);
   });
 
-  test.each(['./right.json', './hello-mcp-1.0.0.tgz', 'file:hello-mcp-1.0.0.tgz', 'https://example.test/v0/servers/x'])(
-    'add refuses %s, which others who read the manifest may not have',
-    async (text) => {
-      const result = await run('add', text);
-      expectRefused(result, 'source-invalid', 2);
-      expect(existsSync(join(place.cwd, 'mcp-build.yaml'))).toBe(false);
-    },
-  );
+  test.each([
+    ['./right.json', 'source-invalid'],
+    ['https://example.test/v0/servers/x', 'source-invalid'],
+    ['../elsewhere-1.0.0.tgz', 'manifest-invalid'],
+  ])('add refuses %s, which others who read the manifest may not have', async (text, code) => {
+    await writeFile(join(place.cwd, '..', 'elsewhere-1.0.0.tgz'), pack(release));
+    const result = await run('add', text);
+    expectRefused(result, code, 2);
+    expect(existsSync(join(place.cwd, 'mcp-build.yaml'))).toBe(false);
+  });
+
+  test('a file below the manifest is committed with it: locked and built as it is, and told when it is another one', async () => {
+    const team = await workplace('cold');
+    const there = { cwd: team.cwd, env: { ...team.env, npm_config_registry: registry.url } };
+    try {
+      await mkdir(join(team.cwd, 'vendor'));
+      const file = join(team.cwd, 'vendor/hello-mcp-1.0.0.tgz');
+      await writeFile(file, pack(release));
+      await cliDone(['add', './vendor/hello-mcp-1.0.0.tgz', '--name', 'hello'], there);
+      const manifest = join(team.cwd, 'mcp-build.yaml');
+      expect(await readFile(manifest, 'utf8')).toContain(
+        'source: npm:hello-mcp\n    file: vendor/hello-mcp-1.0.0.tgz\n',
+      );
+      await cliDone(['lock'], there);
+      const asked = registry.asked.length;
+      expect((await cliDone(['lock', '--json'], there)).json()).toMatchObject({ servers: [{ status: 'kept' }] });
+      expect(registry.asked.length).toBe(asked);
+      expect((await cli(['lock', '--check', 'hello'], there)).stdout).not.toContain('outdated');
+
+      await writeFile(file, pack({ ...release, files: { 'cli.js': '#!/usr/bin/env node\n//' } }));
+      const outdated = await cli(['lock', '--check', 'hello'], there);
+      expect(outdated.code, outdated.stderr).toBe(4);
+      expect(outdated.stdout).toContain('outdated  file is sha512-');
+      await writeFile(file, pack({ ...release, name: 'other-mcp' }));
+      expectRefused(await cli(['lock', 'hello'], there), 'file-mismatch', 4);
+    } finally {
+      await team[Symbol.asyncDispose]();
+    }
+  });
 
   test('serve refuses them in a configuration', async () => {
     const entry = { command: 'mcp-build', args: ['run', './right.json'] };

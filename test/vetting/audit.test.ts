@@ -172,6 +172,7 @@ describe('an audit', () => {
       'too-new npm:dep@1.0.0',
     ]);
     expect(codes({ lock: lockOf({ uploaded: undefined }) })).toEqual(['age-unknown npm:dep@1.0.0']);
+    expect(codes({ lock: lockOf({ uploaded: undefined, index: 'file:' }) })).toEqual([]);
     // A date in the future is no age.
     expect(codes({ lock: lockOf({ uploaded: '2027-01-01T00:00:00.000Z' }) })).toEqual(['too-new npm:dep@1.0.0']);
   });

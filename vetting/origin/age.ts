@@ -1,3 +1,4 @@
+import { LOCAL_INDEX } from '../../builders/index.ts';
 import { DEFAULT_VETTING, matches, parseDuration } from '../../trust/index.ts';
 import type { Known } from '../audit.ts';
 import { type Finding, finding } from '../finding.ts';
@@ -15,6 +16,8 @@ export function checkAge(known: Known): readonly Finding[] {
   for (const one of packages) {
     // Debian's archive says when a suite was made, not when it received a package; a base's age is its own policy.
     if (one.kind === 'deb' || one.base) continue;
+    // No index has received it: whoever named the file took this very one.
+    if (one.files.some(({ index }) => index === LOCAL_INDEX)) continue;
     if (rules.releaseAgeExcept.some((pattern) => matches(pattern, nameOf(one)))) continue;
     const times = uploads(one, listings?.get(one.ref)?.uploaded);
     if (times.length === 0) {

@@ -1,4 +1,4 @@
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import { type Document, LineCounter, parseDocument } from 'yaml';
 import { type Base, PLATFORMS, parseSource, type Source } from '../../../builders/index.ts';
 import { isFault, McpBuildError, nearestField } from '../../../errors/index.ts';
@@ -154,7 +154,7 @@ function manifestOf(said: ManifestText, file: string, problems: Problem[]): Mani
     spdx: spdx === true,
     tags: tags ?? [],
     servers: Object.entries(servers).flatMap(([name, server]) => {
-      const entry = entryOf(name, server, defaults, problems);
+      const entry = entryOf(name, server, { ...defaults, folder }, problems);
       return entry ? [entry] : [];
     }),
   };
@@ -170,13 +170,14 @@ function signerOf(said: NonNullable<ManifestText['signer']>, folder: string): Ma
   };
 }
 
-type Defaults = Pick<ManifestText, 'releaseAge' | 'platforms' | 'base'>;
+type Defaults = Pick<ManifestText, 'releaseAge' | 'platforms' | 'base'> & { readonly folder: string };
 
 function entryOf(name: string, said: ServerText, defaults: Defaults, problems: Problem[]): ServerEntry | undefined {
   const path = ['servers', name];
   const secrets = (said.secrets ?? []).map((one) => (typeof one === 'string' ? { name: one, required: true } : one));
   const env = strings(said.env ?? {});
   const source = sourceOf(said.source, [...path, 'source'], problems);
+  const file = fileOf(said.file, defaults.folder, [...path, 'file'], problems);
   const args = (said.args ?? []).map(String);
   for (const [at, arg] of args.entries()) checkPublished(arg, [...path, 'args', at], problems);
   for (const [key, value] of Object.entries(env)) {
@@ -201,6 +202,7 @@ function entryOf(name: string, said: ServerText, defaults: Defaults, problems: P
   return {
     name,
     source,
+    ...(file === undefined ? {} : { file }),
     ...(said.bin === undefined ? {} : { bin: said.bin }),
     args,
     env,
@@ -226,6 +228,25 @@ function entryOf(name: string, said: ServerText, defaults: Defaults, problems: P
 
 function sourceOf(text: string, path: readonly PropertyKey[], problems: Problem[]): Source | undefined {
   if (plainOnly(text, path, problems)) return told(() => parseSource(text), path, problems);
+  return undefined;
+}
+
+/** Below the manifest's folder, so that whoever has the manifest has the file. */
+function fileOf(
+  text: string | undefined,
+  folder: string,
+  path: readonly PropertyKey[],
+  problems: Problem[],
+): string | undefined {
+  if (text === undefined || !plainOnly(text, path, problems)) return undefined;
+  const within = relative(folder, resolve(folder, text));
+  if (!isAbsolute(text) && within !== '..' && !within.startsWith(`..${sep}`) && !isAbsolute(within))
+    return resolve(folder, text);
+  problems.push({
+    path,
+    message: `${dotted(path)}: ${text} does not lie below the folder of the manifest`,
+    fix: 'Put the file beside the manifest, and commit both.',
+  });
   return undefined;
 }
 

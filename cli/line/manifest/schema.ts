@@ -96,6 +96,10 @@ const test = z
 
 const server = z.strictObject({
   source: text.describe('npm:<package>[@range] or pypi:<project>[specifier].'),
+  file: text
+    .regex(/\.(?:tgz|whl)$/, 'name an npm tarball (.tgz) or a wheel (.whl)')
+    .optional()
+    .describe('An npm tarball or wheel below this folder that is this package, which no index is then asked for.'),
   bin: text.optional().describe('Which command of the package to start, where it has several.'),
   args: z.array(value).max(200).optional().describe('What it is started with when the user gives no arguments.'),
   env: z.record(variable, value).optional().describe('Variables with their default values.'),

@@ -27,6 +27,8 @@ export type ManifestSigner =
 export interface ServerEntry {
   readonly name: string;
   readonly source: Source;
+  /** The npm tarball or wheel that is the package, where no index is asked for it. Absolute. */
+  readonly file?: string;
   readonly bin?: string;
   /** May hold variables. */
   readonly args: readonly string[];

@@ -98,7 +98,7 @@ interface Image {
 }
 
 /** From the lock, which must give what it says where it says so. */
-async function built({ folder, path }: Job, { settings, step }: Work): Promise<Image> {
+async function built({ entry, folder, path }: Job, { settings, step }: Work): Promise<Image> {
   step('build');
   const { home, environment, workspace } = settings;
   const local = await openLayout(home.store);
@@ -108,6 +108,7 @@ async function built({ folder, path }: Job, { settings, step }: Work): Promise<I
     environment,
     workspace,
     store: local,
+    files: [...(entry.file === undefined ? [] : [entry.file]), path],
     locked: true,
     progress: (line) => step('build', line),
   });

@@ -161,6 +161,21 @@ describe('what indexes are asked', () => {
     expect(provenance?.get(wheel.ref)).toMatchObject({ attestation: { state: 'attested', origin } });
   });
 
+  it('is nothing about a file that no index has: whoever took its name there would answer for it', async () => {
+    const files = [
+      npmPackage('@acme/server', '1.0.0', { index: 'file:' }),
+      wheelPackage('acme-server', '1.0.0', { index: 'file:' }),
+    ];
+    const { listings, provenance } = await askIndexes(files, {
+      home: homeOf({ MCP_BUILD_HOME: join(folder, 'five') }),
+      environment: { ...environment },
+      workspace: undefined,
+      rules: DEFAULT_VETTING,
+      now: new Date(),
+    });
+    expect([...(listings?.keys() ?? []), ...(provenance?.keys() ?? [])]).toEqual([]);
+  });
+
   it('is unknown, never absent, where a login page answers', async () => {
     broken = 'attestations';
     expect((await ask('two')).provenance?.get(npm.ref)?.attestation.state).toBe('unknown');
