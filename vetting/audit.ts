@@ -7,6 +7,7 @@ import type { Contents } from './content/contents.ts';
 import { type Finding, sorted } from './finding.ts';
 import { checkAge } from './origin/age.ts';
 import { checkListings, type Listing } from './origin/listing.ts';
+import { checkMaintainers } from './origin/maintainers.ts';
 import { checkNames } from './origin/names.ts';
 import { checkProvenance, type Provenance } from './origin/provenance.ts';
 import { checkSources } from './origin/sources.ts';
@@ -33,7 +34,12 @@ export interface AuditInput {
   readonly earlierTools?: ToolList | undefined;
   /** The lock that this one follows, read the same way. */
   readonly previous?:
-    | { readonly packages: readonly Package[]; readonly contents: ReadonlyMap<string, Contents> }
+    | {
+        readonly packages: readonly Package[];
+        readonly contents: ReadonlyMap<string, Contents>;
+        /** What the indexes say today of those that were changed since; undefined where nobody was asked. */
+        readonly listings?: ReadonlyMap<string, Listing> | undefined;
+      }
     | undefined;
   readonly rules?: VettingRules | undefined;
   readonly now: Date;
@@ -50,6 +56,7 @@ export function audit(input: AuditInput): readonly Finding[] {
     ...checkSources(known),
     ...checkListings(known),
     ...checkProvenance(known),
+    ...checkMaintainers(known),
     ...checkNames(known),
     ...checkContents(known),
     ...checkAdvisories(known),

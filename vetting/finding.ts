@@ -77,6 +77,7 @@ export const FINDINGS = {
   ),
   'name-suspect': kind('high', 'name close to a popular one', 'Check that this is the package you mean.'),
   'name-claim': kind('medium', 'MCP Registry name', 'Use a server.json and a package that name each other.'),
+  'new-maintainer': kind('low', 'new maintainer', 'Look who it is, and whether the project says so.'),
   'new-dependency': kind('low', 'new dependency', 'Look at what it is and who needs it.'),
   'install-script': kind(
     'low',

@@ -22,6 +22,9 @@ export type NpmListing =
       readonly signatures: readonly NpmSignature[];
       /** Where its attestations are, as the registry says. */
       readonly attestations: string | undefined;
+      /** Who could publish when this version was, and who did; undefined where the registry doesn't say. Unverified: it is the registry's word. */
+      readonly maintainers?: readonly string[] | undefined;
+      readonly publisher?: string | undefined;
       /** Newest version below this one whose document names attestations; undefined where none has. */
       readonly attestedBefore: AttestedBefore | undefined;
     };
@@ -82,6 +85,8 @@ function listingOf(document: Packument, { version }: NpmArtifact): NpmListing {
     deprecated: manifest.deprecated as string | undefined,
     signatures: dist.signatures ?? [],
     attestations: dist.attestations,
+    maintainers: manifest.maintainers as readonly string[] | undefined,
+    publisher: manifest.publisher as string | undefined,
     attestedBefore: attestedBefore(document, version),
   };
 }

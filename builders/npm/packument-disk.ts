@@ -4,8 +4,8 @@ import { temporaryBeside } from '../../files/index.ts';
 import type { Packument } from './packument.ts';
 
 export interface Stored {
-  /** 2 since signatures and attestations are kept: an older one would read as unsigned. */
-  readonly format: 2;
+  /** 2 since signatures and attestations are kept, 3 since maintainers are: an older one would read as unsigned, or as nobody's. */
+  readonly format: 3;
   readonly url: string;
   readonly etag: string | undefined;
   /** Milliseconds since 1970 until which the registry said it may be used unasked. */
@@ -26,7 +26,7 @@ export async function readStored(
   try {
     const text = await readFile(path, 'utf8');
     const value = JSON.parse(text) as Stored;
-    if (value.format !== 2 || value.url !== url || value.packument.name !== name) return undefined;
+    if (value.format !== 3 || value.url !== url || value.packument.name !== name) return undefined;
     return { value, size: text.length };
   } catch {
     // Absent or torn: a cache is never an error.

@@ -64,6 +64,9 @@ function reduce(manifest: Fields, name: string, version: string): Manifest {
   if (typeof manifest.deprecated === 'string' && manifest.deprecated !== '') {
     kept.deprecated = oneLine(manifest.deprecated) || 'deprecated';
   }
+  const people = peopleOf(manifest);
+  if (people.maintainers.length > 0) kept.maintainers = people.maintainers;
+  if (people.publisher !== undefined) kept.publisher = people.publisher;
   const dist = isFields(manifest.dist) ? manifest.dist : {};
   kept.dist = {
     ...Object.fromEntries(
@@ -74,6 +77,29 @@ function reduce(manifest: Fields, name: string, version: string): Manifest {
     ...proofsOf(dist),
   };
   return kept;
+}
+
+/** Of one version; a registry may send what it likes. */
+const PEOPLE_LIMIT = 100;
+
+/**
+ * Who could publish when this version was, and who did, by their names at the registry. A version that a workflow published by its own identity has no
+ * publisher: who that was its provenance says.
+ */
+function peopleOf({ maintainers, _npmUser: user }: Fields): { maintainers: string[]; publisher: string | undefined } {
+  const names = (Array.isArray(maintainers) ? maintainers : []).slice(0, PEOPLE_LIMIT).flatMap((one) => {
+    const name = personOf(one);
+    return name === undefined ? [] : [name];
+  });
+  const byWorkflow = isFields(user) && isFields(user.trustedPublisher);
+  return { maintainers: [...new Set(names)], publisher: byWorkflow ? undefined : personOf(user) };
+}
+
+/** `{name, email}`, or `name <email>` as old documents have it. */
+function personOf(value: unknown): string | undefined {
+  const text = isFields(value) ? value.name : value;
+  if (typeof text !== 'string') return undefined;
+  return oneLine(text.replace(/\s*<[^>]*>?\s*$/, '').slice(0, 214)).trim() || undefined;
 }
 
 /** What vetting verifies: signatures, and where attestations are. None of it counts before it is verified. */

@@ -170,7 +170,7 @@ async function receive(reply: Reply, url: string, name: string): Promise<Stored 
     throw invalidAnswer(url, name, 'is not JSON', cause);
   }
   const etag = reply.headers.etag;
-  return { format: 2, url, etag, ...validity, packument: readPackument(value, name, redact(url)) };
+  return { format: 3, url, etag, ...validity, packument: readPackument(value, name, redact(url)) };
 }
 
 function maxAge(header: string | undefined): number {

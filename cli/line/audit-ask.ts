@@ -20,6 +20,26 @@ export async function askIndexes(
   packages: readonly Package[],
   options: AskOptions,
 ): Promise<Pick<AuditInput, 'listings' | 'provenance'>> {
+  const { own, npm, pypi, settings } = await ask(packages, options);
+  const { home, environment, progress } = options;
+  const provenance = await provenanceOf(
+    own,
+    { npm, pypi },
+    { home, environment, settings, ...(progress ? { progress } : {}) },
+  );
+  return { listings: listingsOf(own, npm, pypi), provenance };
+}
+
+/** What they say of packages that others have taken the place of; their provenance is no matter any more. */
+export async function askAboutEarlier(
+  packages: readonly Package[],
+  options: Omit<AskOptions, 'progress'>,
+): Promise<ReadonlyMap<string, Listing>> {
+  const { own, npm, pypi } = await ask(packages, options);
+  return listingsOf(own, npm, pypi);
+}
+
+async function ask(packages: readonly Package[], options: AskOptions) {
   const settings: FetchOptions = {
     cache: options.home.cache,
     environment: options.environment,
@@ -32,27 +52,22 @@ export async function askIndexes(
   options.progress?.(`asking the indexes about ${own.length} packages`);
   const npm = tarballs.length > 0 ? await listNpm(tarballs, settings) : new Map<NpmArtifact, NpmListing>();
   const pypi = wheels.length > 0 ? await listWheels(wheels, settings) : new Map<WheelArtifact, WheelListing>();
-  const listings = new Map(
-    own.flatMap((one) => (one.kind === 'deb' ? [] : [[one.ref, listingOf(one, npm, pypi)] as const])),
-  );
-  const { home, environment, progress } = options;
-  const provenance = await provenanceOf(
-    own,
-    { npm, pypi },
-    { home, environment, settings, ...(progress ? { progress } : {}) },
-  );
-  return { listings, provenance };
+  return { own, npm, pypi, settings };
 }
 
-function listingOf(
-  { files }: Package,
-  npm: ReadonlyMap<NpmArtifact, NpmListing>,
-  pypi: ReadonlyMap<WheelArtifact, WheelListing>,
-): Listing {
+type Npm = ReadonlyMap<NpmArtifact, NpmListing>;
+type Pypi = ReadonlyMap<WheelArtifact, WheelListing>;
+
+function listingsOf(own: readonly Package[], npm: Npm, pypi: Pypi): ReadonlyMap<string, Listing> {
+  return new Map(own.flatMap((one) => (one.kind === 'deb' ? [] : [[one.ref, listingOf(one, npm, pypi)] as const])));
+}
+
+function listingOf({ files }: Package, npm: Npm, pypi: Pypi): Listing {
   const hashes = new Map<string, readonly string[]>();
   let uploaded: string | undefined;
   let deprecated: string | undefined;
   let yanked: string | undefined;
+  let people: Pick<Extract<Listing, { state: 'listed' }>, 'maintainers' | 'publisher'> = {};
   for (const file of files) {
     const said = file.kind === 'npm' ? npm.get(file) : file.kind === 'wheel' ? pypi.get(file) : undefined;
     if (!said || said.state === 'gone') continue;
@@ -60,7 +75,8 @@ function listingOf(
     hashes.set(file.file, said.hashes);
     if (said.uploaded !== undefined && (uploaded === undefined || said.uploaded > uploaded)) uploaded = said.uploaded;
     if ('deprecated' in said) deprecated ??= said.deprecated;
+    if ('maintainers' in said) people = { maintainers: said.maintainers, publisher: said.publisher };
     if ('yanked' in said) yanked ??= said.yanked;
   }
-  return hashes.size === 0 ? { state: 'gone' } : { state: 'listed', hashes, uploaded, deprecated, yanked };
+  return hashes.size === 0 ? { state: 'gone' } : { state: 'listed', hashes, uploaded, deprecated, yanked, ...people };
 }

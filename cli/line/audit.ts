@@ -15,6 +15,7 @@ import {
   decide,
   type Finding,
   fileKey,
+  nameOf,
   onlineAdvisories,
   type Package,
   packagesOf,
@@ -26,7 +27,7 @@ import {
 } from '../../vetting/index.ts';
 import { fetchArtifact } from './adapters.ts';
 import { advisoriesFolder } from './advisories.ts';
-import { askIndexes } from './audit-ask.ts';
+import { askAboutEarlier, askIndexes } from './audit-ask.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 
@@ -78,7 +79,7 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
   const asked: Partial<Awaited<ReturnType<typeof askIndexes>>> = options.offline
     ? {}
     : await askIndexes(packages, { ...options, rules });
-  const previous = options.previous ? await readPrevious(options.previous, options) : undefined;
+  const previous = options.previous ? await readPrevious(options.previous, packages, { ...options, rules }) : undefined;
   const everyone = [...packages, ...(previous?.packages ?? [])];
   const advisories =
     options.api && !options.offline
@@ -193,10 +194,20 @@ function stopped(error: unknown): { problem: Contents } {
   };
 }
 
-async function readPrevious(folder: LockFolder, options: AuditOptions): Promise<AuditInput['previous']> {
+async function readPrevious(
+  folder: LockFolder,
+  now: readonly Package[],
+  options: AuditOptions & { readonly rules: VettingRules },
+): Promise<AuditInput['previous']> {
   // Its archives may be gone from every index by now; what was kept of them still tells.
   const contents = await readLock(folder, options).catch(() => new Map<string, Contents>());
-  return { packages: packagesOf(folder.lock, folder.files, contents), contents };
+  const packages = packagesOf(folder.lock, folder.files, contents);
+  if (options.offline) return { packages, contents };
+  const kept = new Set(now.map(({ ref }) => ref));
+  const names = new Set(now.map(nameOf));
+  // Of them only npm's registries say who maintained them.
+  const replaced = packages.filter((one) => one.kind === 'npm' && !kept.has(one.ref) && names.has(nameOf(one)));
+  return { packages, contents, listings: await askAboutEarlier(replaced, options) };
 }
 
 function keptPath(home: Home, { integrity }: Artifact): string {

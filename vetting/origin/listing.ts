@@ -12,6 +12,9 @@ export type Listing =
       readonly uploaded?: string | undefined;
       /** Its authors' words. */
       readonly deprecated?: string | undefined;
+      /** Who could publish when this version was, and who did, where the index says. */
+      readonly maintainers?: readonly string[] | undefined;
+      readonly publisher?: string | undefined;
       /** PEP 592: the reason, empty where none is given. */
       readonly yanked?: string | undefined;
     };
