@@ -86,6 +86,41 @@ export async function startReferrersRegistry(folder: string): Promise<Server> {
   return { host, [Symbol.asyncDispose]: () => stopped(child) };
 }
 
+export interface NpmServer extends Server {
+  /** Of a user who has logged in. */
+  readonly token: string;
+}
+
+/** Verdaccio in `folder`, without an upstream: who has logged in sees and publishes `@acme/*`, nobody anything else. */
+export async function startVerdaccio(folder: string): Promise<NpmServer> {
+  await mkdir(folder, { recursive: true });
+  const port = await freePort();
+  const host = `127.0.0.1:${port}`;
+  const config = {
+    storage: join(folder, 'storage'),
+    auth: { htpasswd: { file: join(folder, 'htpasswd'), max_users: 10 } },
+    uplinks: {},
+    packages: { '@acme/*': { access: '$authenticated', publish: '$authenticated' } },
+    web: { enable: false },
+    log: { type: 'stdout', format: 'json', level: 'error' },
+  };
+  await writeFile(join(folder, 'config.yaml'), JSON.stringify(config));
+  const log = openSync(join(folder, 'log'), 'a');
+  const child = spawn(commandPath('verdaccio')!, ['--config', join(folder, 'config.yaml'), '--listen', host], {
+    stdio: ['ignore', log, log],
+  });
+  await listening(port, child);
+  const name = 'builder';
+  const answer = await fetch(`http://${host}/-/user/org.couchdb.user:${name}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name, password: randomUUID() }),
+  });
+  if (!answer.ok) throw new Error(`Verdaccio answers ${answer.status} to a new user`);
+  const { token } = (await answer.json()) as { token: string };
+  return { host, token, [Symbol.asyncDispose]: () => stopped(child) };
+}
+
 /** A token server as distribution's registry trusts one: JWTs that carry the certificate of the key they are signed with. */
 export async function startTokenServer(signer: Issued, accounts: Readonly<Record<string, string>>): Promise<Server> {
   const key = createPrivateKey(signer.key);

@@ -148,9 +148,7 @@ pip_tool() { # project, version, commands it brings…
   shift 2
   for command in "$@"; do
     [ -x "$cache/$project-$version/bin/$command" ] || {
-      # Podman's reaper of orphans is a package of its own.
-    have podman && have catatonit || wanted="$wanted podman catatonit"
-    python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
+      python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
       say "installing $project $version"
       attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/$project-$version" \
         "$project==$version" || { lack "$command" "pip could not install $project $version"; return 0; }
@@ -159,11 +157,12 @@ pip_tool() { # project, version, commands it brings…
   done
 }
 
-npm_tool() { # command, command within the package, package, version
+npm_tool() { # command, command within the package, package, version, a dependency that is put right as JSON
   folder=$cache/$1-$4
   [ -e "$folder/node_modules/.bin/$2" ] || {
     say "installing $3 $4"
     mkdir -p "$folder"
+    printf '{"private":true,"overrides":{%s}}\n' "${5:-}" >"$folder/package.json"
     attempt 600 npm install --prefix "$folder" --ignore-scripts --no-save --no-audit --no-fund --no-progress "$3@$4" ||
       { lack "$1" "npm could not install it"; return 0; }
   }
@@ -176,6 +175,8 @@ if [ "$what" = test ]; then
   npm_tool mcp-inspector mcp-inspector @modelcontextprotocol/inspector "$inspector_version"
   npm_tool mcp-conformance conformance @modelcontextprotocol/conformance "$conformance_version"
   npm_tool supergateway supergateway supergateway "$supergateway_version"
+  # One of its dependencies asks for another by a dist-tag, which not every mirror has.
+  npm_tool verdaccio verdaccio verdaccio "$verdaccio_version" '"node-fetch":"2.7.0"'
   pip_tool uv "$uv_version" uv uvx
   pip_tool zizmor "$zizmor_version" zizmor
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"

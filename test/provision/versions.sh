@@ -6,6 +6,7 @@ uv_version=0.13.9
 inspector_version=2.12.0
 conformance_version=0.2.0-alpha.12
 supergateway_version=4.0.0
+verdaccio_version=6.10.4
 fulcio_version=v1.8.8
 timestamp_authority_version=v2.1.5
 syft_version=v1.50.0
