@@ -1,22 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import { retentionOf, type TakeFlags, takeOptions } from './backup-flags.ts';
+import { scheduleCommand } from './backup-schedule.ts';
 import type { Part } from './line/backup/parts.ts';
 import { homeOf } from './line/home.ts';
 import { newPassphrase, passphrase } from './line/passphrase.ts';
-import { examples, jsonOption, repeated } from './options.ts';
+import { examples, jsonOption } from './options.ts';
 import { bytes, table, terminal } from './terminal.ts';
 import { version } from './version.ts';
-
-interface TakeFlags {
-  readonly to: string;
-  readonly recipient?: readonly string[];
-  readonly folder?: string;
-  readonly include?: readonly string[];
-  readonly images: boolean;
-  readonly keep?: number;
-  readonly json?: boolean;
-}
 
 interface OpenFlags {
   readonly identity?: string;
@@ -24,43 +16,25 @@ interface OpenFlags {
 }
 
 export function backupCommand(): Command {
-  return new Command('backup')
+  return takeOptions(new Command('backup'))
     .summary('keep everything that would be missed, encrypted')
     .description(
       'Writes a snapshot of the state folder (keys, locks, accepted versions, tokens, audit log), the configuration, a workspace and the images with their signatures into a folder. All but the images, which hold nothing secret, is encrypted with age. What has not changed since the snapshot before is not written again.',
     )
-    .option('--to <folder>', 'where backups are kept')
-    .addOption(
-      repeated(
-        '--recipient <age1…>',
-        'encrypt for this age recipient instead of a passphrase; remembered',
-        (word) => word,
-      ),
-    )
-    .option('--folder <folder>', 'a workspace whose manifest, locks and policy are kept, too')
-    .addOption(
-      repeated(
-        '--include <path>',
-        'keep this file or folder, too: volumes of servers, a gateway’s config.json',
-        resolve,
-      ),
-    )
-    .option('--no-images', 'leave the images out')
-    .addOption(
-      new Option('--keep <count>', 'forget all but the newest snapshots').argParser((value: string) => {
-        const count = Number(value);
-        if (!Number.isInteger(count) || count < 1) throw new Error('Give a whole number from 1.');
-        return count;
-      }),
-    )
     .addOption(jsonOption())
     .addCommand(listCommand())
     .addCommand(verifyCommand())
+    .addCommand(scheduleCommand())
     .addHelpText(
       'after',
       examples(
         ['mcp-build backup --to /backups/mcp --folder .', 'asks for a passphrase the first time only'],
         ['mcp-build backup --to /backups/mcp --recipient age1… --keep 30', 'from cron, for the identity in a safe'],
+        [
+          'mcp-build backup --to /backups/mcp --keep-daily 7 --keep-weekly 5 --keep-monthly 12',
+          'and forget the others, with what only they held',
+        ],
+        ['mcp-build backup schedule --to /backups/mcp', 'every night, by a timer of yours'],
         ['mcp-build backup verify /backups/mcp', 'read every byte of the newest'],
         ['mcp-build restore /backups/mcp', 'put it back'],
       ),
@@ -88,13 +62,14 @@ async function take(flags: TakeFlags): Promise<void> {
     ...(flags.folder === undefined ? [] : [workspacePart(resolve(flags.folder))]),
     ...(flags.include ?? []).map((path) => ({ name: path, path })),
   ];
+  const retention = retentionOf(flags);
   const taken = await takeBackup(placeOf(resolve(flags.to)), {
     home,
     parts,
     recipients: flags.recipient ?? [],
     passphrase: () => newPassphrase(environment),
     images: flags.images,
-    ...(flags.keep === undefined ? {} : { keep: flags.keep }),
+    ...(retention ? { keep: retention } : {}),
     program: `mcp-build ${version()}`,
     now: new Date(),
     progress: out.progress,

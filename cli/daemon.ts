@@ -2,20 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
-import {
-  type Daemon,
-  handedOver,
-  loadConfig,
-  parseConfig,
-  type ServerConfig,
-  serveDaemon,
-  type UnixPlace,
-} from '../gateway/index.ts';
-import { offers } from './line/daemon.ts';
+import { handedOver, loadConfig, parseConfig, type UnixPlace } from '../gateway/index.ts';
+import { openDaemon } from './line/daemon.ts';
 import { type Environment, type Home, homeOf } from './line/home.ts';
-import { prepareServer } from './line/serve.ts';
 import { watchFiles } from './line/serve-watch.ts';
-import { runtimeOf } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -62,37 +52,20 @@ async function daemon(options: Options): Promise<void> {
   const read = async () => parseConfig(await loadConfig(file), file, environment, 'daemon').servers;
   const servers = await read();
   const place = await placeOf(options, home, environment);
-  // Minutes of locking and building would be for nothing.
-  await (await runtimeOf(environment)).facts();
-  const running: { daemon?: Daemon } = {};
-  const offered = offers({
-    prepare: (server: ServerConfig) =>
-      prepareServer(server, {
-        home,
-        environment,
-        locked: options.locked === true,
-        progress: out.progress,
-        say: out.note,
-        incident(incident) {
-          if (incident.kind !== 'egress-refused') return;
-          const { kind, host, port } = incident;
-          running.daemon?.incident(server.name, { kind, host, port });
-        },
-      }),
-    end: (name, why) => running.daemon?.end(name, why),
+  const running = await openDaemon({
+    ...{ home, environment, place, servers },
+    locked: options.locked === true,
+    progress: out.progress,
     say: out.note,
   });
-  // Known before anybody can ask, verified while they wait.
-  const verified = offered.reload(servers);
-  running.daemon = await serveDaemon({ place, find: offered.find, say: out.note });
   const ended = new Promise<void>((done) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => done());
   });
-  let last: Promise<void> = verified;
+  let last: Promise<void> = running.verified;
   const again = () => {
     last = last.then(async () => {
       try {
-        await offered.reload(await read());
+        await running.reload(await read());
         out.note('took over the configuration as it is now');
       } catch (error) {
         const { message, fix } = error as McpBuildError;
@@ -105,14 +78,14 @@ async function daemon(options: Options): Promise<void> {
   try {
     const where = place.kind === 'path' ? place.path : 'the socket that was handed over';
     out.note(`listening on ${where}`);
-    await Promise.race([verified, ended]);
+    await Promise.race([running.verified, ended]);
     out.clear();
-    await out.result({ socket: where, servers: offered.names() }, offered.names().join('\n'));
+    await out.result({ socket: where, servers: running.names() }, running.names().join('\n'));
     await ended;
   } finally {
     process.off('SIGHUP', again);
     unwatch();
-    await running.daemon.close();
+    await running.close();
   }
   process.exit(0);
 }

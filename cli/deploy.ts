@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { examples } from './options.ts';
+import { deployComposeCommand } from './deploy-compose.ts';
+import { deploySystemdCommand } from './deploy-systemd.ts';
 
 /** Each place that servers can be deployed to is a file of its own, `deploy-<place>.ts`; nothing here knows what they write. */
 export function deployCommand(): Command {
@@ -8,5 +9,6 @@ export function deployCommand(): Command {
     .description(
       'Writes the files with which a machine or a cluster starts the gateway and its verified servers. Nothing is started by it.',
     )
-    .addHelpText('after', examples(['mcp-build deploy --help', 'the places there are']));
+    .addCommand(deploySystemdCommand())
+    .addCommand(deployComposeCommand());
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -142,11 +143,17 @@ function ask(connection: net.Socket, message: unknown): Promise<void> {
 function start(socket: string, idle: number): void {
   const own = fileURLToPath(import.meta.url);
   const main = fileURLToPath(new URL(`./reaper-main${extname(own)}`, import.meta.url));
-  const child = spawn(
-    '/bin/sh',
-    ['-c', '"$@" </dev/null >/dev/null 2>&1 &', 'sh', process.execPath, ...FLAGS, main, socket, String(idle)],
-    { cwd: '/', detached: true, stdio: 'ignore', env: { PATH: '/usr/bin:/bin' } },
-  );
+  const words = [process.execPath, ...FLAGS, main, socket, String(idle)];
+  // An image of mcp-build has no shell: there it is a child, in a session of its own, in a container that ends as a whole.
+  const [program = '', ...args] = existsSync('/bin/sh')
+    ? ['/bin/sh', '-c', '"$@" </dev/null >/dev/null 2>&1 &', 'sh', ...words]
+    : words;
+  const child = spawn(program, args, {
+    cwd: '/',
+    detached: true,
+    stdio: 'ignore',
+    env: { PATH: '/usr/bin:/bin' },
+  });
   child.on('error', () => undefined);
   child.unref();
 }

@@ -1,5 +1,16 @@
 import { McpBuildError } from '../../errors/index.ts';
-import type { GatewayConfig, Offered, Prepared, ServerConfig } from '../../gateway/index.ts';
+import {
+  type Daemon,
+  type GatewayConfig,
+  type Offered,
+  type Prepared,
+  type ServerConfig,
+  serveDaemon,
+  type UnixPlace,
+} from '../../gateway/index.ts';
+import type { Environment, Home } from './home.ts';
+import { prepareServer } from './serve.ts';
+import { runtimeOf } from './start.ts';
 
 /** The servers that a daemon starts by name, as its configuration has them now. */
 export interface Offers {
@@ -96,4 +107,50 @@ function unknown(name: string): McpBuildError {
     input: name,
     fix: 'Add it to the configuration that `mcp-build daemon` was given.',
   });
+}
+
+export interface RunDaemon {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly place: UnixPlace;
+  readonly locked: boolean;
+  readonly servers: GatewayConfig['servers'];
+  readonly progress: (line: string) => void;
+  readonly say: (line: string) => void;
+}
+
+export interface RunningDaemon extends Pick<Offers, 'names' | 'reload'> {
+  /** Settles when every server has been verified, or refused. */
+  readonly verified: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts what servers are asked from. @throws McpBuildError `docker-unavailable`, `address-unavailable` */
+export async function openDaemon(options: RunDaemon): Promise<RunningDaemon> {
+  const { home, environment, place, locked, servers, progress, say } = options;
+  // Minutes of locking and building would be for nothing.
+  await (await runtimeOf(environment)).facts();
+  const running: { daemon?: Daemon } = {};
+  const offered = offers({
+    prepare: (server) =>
+      prepareServer(server, {
+        home,
+        environment,
+        locked,
+        progress,
+        say,
+        incident(incident) {
+          if (incident.kind !== 'egress-refused') return;
+          const { kind, host, port } = incident;
+          running.daemon?.incident(server.name, { kind, host, port });
+        },
+      }),
+    end: (name, why) => running.daemon?.end(name, why),
+    say,
+  });
+  // Known before anybody can ask, verified while they wait.
+  const verified = offered.reload(servers);
+  const daemon = await serveDaemon({ place, find: offered.find, say });
+  running.daemon = daemon;
+  return { names: offered.names, reload: offered.reload, verified, close: () => daemon.close() };
 }

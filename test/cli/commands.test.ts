@@ -32,7 +32,7 @@ describe('commands', () => {
       const help = helpOf(command);
       expect(help, path).toContain('Examples:');
       // stdout of `run` belongs to the protocol, the demo is for people, and a schema is JSON anyway.
-      if (/ (?:run|attach|demo|schema|deploy)$/.test(path)) continue;
+      if (/ (?:run|attach|demo|schema)$/.test(path)) continue;
       expect(help, path).toContain('--json');
     }
   });

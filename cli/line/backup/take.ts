@@ -19,6 +19,7 @@ import {
   snapshotId,
   snapshotIds,
 } from './place.ts';
+import { forgettable, type Retention } from './retention.ts';
 import { encrypterFor, newIdentity } from './seal.ts';
 
 export interface TakeOptions {
@@ -29,8 +30,8 @@ export interface TakeOptions {
   /** Asked for only when a place is used for the first time and nobody is named. */
   readonly passphrase: () => Promise<string>;
   readonly images: boolean;
-  /** How many snapshots to keep, this one included; all where undefined. */
-  readonly keep?: number;
+  /** Which snapshots to keep besides this one; all where undefined. */
+  readonly keep?: Retention;
   readonly program: string;
   readonly now: Date;
   readonly progress?: (line: string) => void;
@@ -134,6 +135,20 @@ async function copyImages(
   return { images, bytes };
 }
 
+function rememberedIn(home: Home): string {
+  return join(home.root, 'backups.json');
+}
+
+async function remembered(home: Home): Promise<z.infer<typeof usedSchema>> {
+  const text = await readFile(rememberedIn(home), 'utf8').catch(() => '{}');
+  return usedSchema.safeParse(JSON.parse(text)).data ?? {};
+}
+
+/** For whom backups in this folder were encrypted from here; undefined where none was taken. */
+export async function recipientsOf(home: Home, folder: string): Promise<readonly string[] | undefined> {
+  return (await remembered(home))[folder];
+}
+
 const usedSchema = z.record(z.string(), z.array(z.string().max(4096)).min(1));
 
 /**
@@ -141,13 +156,12 @@ const usedSchema = z.record(z.string(), z.array(z.string().max(4096)).min(1));
  * their own there, and read every later backup.
  */
 async function recipientsFor(place: Place, options: TakeOptions): Promise<readonly string[]> {
-  const file = join(options.home.root, 'backups.json');
-  const text = await readFile(file, 'utf8').catch(() => '{}');
-  const used = usedSchema.safeParse(JSON.parse(text));
-  const before = used.success ? used.data[place.root] : undefined;
+  const file = rememberedIn(options.home);
+  const used = await remembered(options.home);
+  const before = used[place.root];
   const remember = async (recipients: readonly string[]) => {
     if (JSON.stringify(before) === JSON.stringify(recipients)) return recipients;
-    const all = { ...(used.success ? used.data : {}), [place.root]: [...recipients] };
+    const all = { ...used, [place.root]: [...recipients] };
     await writeAtomic(file, `${JSON.stringify(all, undefined, 1)}\n`, 0o600);
     return recipients;
   };
@@ -167,10 +181,9 @@ async function recipientsFor(place: Place, options: TakeOptions): Promise<readon
   return remember([recipient]);
 }
 
-/** Forgets all but the newest snapshots, and what only they held. */
-async function dropOld(place: Place, keep: number): Promise<readonly string[]> {
-  const ids = await snapshotIds(place);
-  const old = ids.slice(0, Math.max(0, ids.length - Math.max(1, keep)));
+/** Forgets the snapshots that aren't to be kept, and what only they held. */
+async function dropOld(place: Place, keep: Retention): Promise<readonly string[]> {
+  const old = forgettable(await snapshotIds(place), keep);
   if (old.length === 0) return [];
   const layout = await openLayout(place.images);
   for (const id of old) {

@@ -236,7 +236,7 @@ describe('backup and restore', () => {
     await file('home/keys/second.key', 'another');
     await take({ now: new Date('2026-11-21T10:00:00Z') });
     await (await openLayout(home.store)).untag('server:1.0');
-    const third = await take({ now: new Date('2026-11-22T10:00:00Z'), keep: 1 });
+    const third = await take({ now: new Date('2026-11-22T10:00:00Z'), keep: { last: 1 } });
     expect(third.dropped).toHaveLength(2);
     expect(await snapshotIds(place)).toEqual([third.id]);
     expect(await readdir(place.archives)).toHaveLength(4);
