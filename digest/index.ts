@@ -82,27 +82,45 @@ export async function* verified(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   expected: Expected,
 ): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array | undefined;
+  for await (const chunk of checked(chunks, expected)) {
+    if (held) yield held;
+    held = chunk;
+  }
+  if (held) yield held;
+}
+
+/**
+ * As `verified`, but holds nothing back: each chunk has been given out before the next is asked for. Bytes of a known size are compared
+ * before the last of them is given out; whatever else is wrong (more follows, or the size isn't known) is thrown after the last chunk.
+ */
+export async function* checked(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  expected: Expected,
+): AsyncGenerator<Uint8Array> {
   const wanted = expected.integrity.startsWith('sha256:')
     ? { algorithm: 'sha256' as const, hex: expected.integrity.slice(7) }
     : parseIntegrity(expected.integrity);
   const hash: Hash = createHash(wanted.algorithm);
   const ceiling = expected.size ?? expected.limit ?? Number.POSITIVE_INFINITY;
   let seen = 0;
-  let held: Uint8Array | undefined;
+  const compare = () => {
+    const found = hash.digest('hex');
+    if (found !== wanted.hex) throw mismatch(expected, `has ${wanted.algorithm} ${found} instead of ${wanted.hex}`);
+  };
   for await (const chunk of chunks) {
     if (chunk.length === 0) continue;
     seen += chunk.length;
     if (seen > ceiling) throw mismatch(expected, `is longer than ${ceiling} bytes`);
     hash.update(chunk);
-    if (held) yield held;
-    held = chunk;
+    if (seen === expected.size) compare();
+    yield chunk;
   }
   if (expected.size !== undefined && seen !== expected.size) {
     throw mismatch(expected, `has ${seen} bytes instead of ${expected.size}`);
   }
-  const found = hash.digest('hex');
-  if (found !== wanted.hex) throw mismatch(expected, `has ${wanted.algorithm} ${found} instead of ${wanted.hex}`);
-  if (held) yield held;
+  if (seen > 0 && seen === expected.size) return;
+  compare();
 }
 
 function mismatch(expected: Expected, what: string): McpBuildError {

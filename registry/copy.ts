@@ -107,12 +107,13 @@ async function copyBlob(run: Run, descriptor: Descriptor): Promise<void> {
   };
   const write = async (bytes: AsyncIterable<Uint8Array>): Promise<'sent' | 'mounted'> => {
     if (isRemote(to)) return to.upload(descriptor, bytes, mountSource(from, to, options));
-    await to.write(descriptor, bytes);
+    await to.write(descriptor, bytes, lending);
     return 'sent';
   };
+  const lending = { lent: to.borrows === true };
   try {
     // The writer hashes: doing so on the way out as well would be for nothing.
-    tell(await write(run.pool.watched(from.open?.(descriptor) ?? from.read(descriptor), seen)));
+    tell(await write(run.pool.watched(from.open?.(descriptor, lending) ?? from.read(descriptor), seen)));
   } catch (error) {
     if (!from.open || !isFault(error, 'integrity')) throw error;
     // Read with its own check the source says that it is the one at fault, and a layout puts the damaged blob aside.

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, link, mkdir, open, rename, rm, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Digest, hexOf, verified } from '../digest/index.ts';
-import type { Descriptor } from './store.ts';
+import { checked, type Digest, hexOf } from '../digest/index.ts';
+import type { Descriptor, Lending } from './store.ts';
 
 const CHUNK = 512 * 1024;
 
@@ -19,21 +19,49 @@ export function absent(error: unknown): undefined {
 }
 
 /** The bytes of a file, unchecked; undefined where it isn't there. */
-export async function openFile(path: string): Promise<AsyncGenerator<Uint8Array> | undefined> {
+export async function openFile(
+  path: string,
+  { lent = false }: Lending = {},
+): Promise<AsyncGenerator<Uint8Array> | undefined> {
   const file = await open(path, 'r').catch(absent);
   if (!file) return undefined;
-  return (async function* () {
-    try {
-      for (;;) {
-        // A fresh buffer each time: whoever got the last one may still hold it.
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK), 0, CHUNK);
-        if (bytesRead === 0) return;
-        yield buffer.subarray(0, bytesRead);
-      }
-    } finally {
-      await file.close();
+  return lent ? lend(file) : give(file);
+}
+
+async function* give(file: FileHandle): AsyncGenerator<Uint8Array> {
+  try {
+    for (;;) {
+      // A fresh buffer each time: whoever got the last one may still hold it.
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK), 0, CHUNK);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
     }
-  })();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Two buffers in turn: the next chunk is read while the last is lent. */
+async function* lend(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const memory: Buffer[] = [];
+  const read = (turn: number) => {
+    memory[turn] ??= Buffer.allocUnsafeSlow(CHUNK);
+    const reading = file.read(memory[turn], 0, CHUNK);
+    // Told where it is awaited, unless nobody asks any more.
+    reading.catch(() => undefined);
+    return reading;
+  };
+  try {
+    let reading = read(0);
+    for (let turn = 1; ; turn = 1 - turn) {
+      const { bytesRead, buffer } = await reading;
+      if (bytesRead === 0) return;
+      reading = read(turn);
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /**
@@ -44,13 +72,21 @@ export async function openFile(path: string): Promise<AsyncGenerator<Uint8Array>
 export async function writeBlob(
   ingest: string,
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  to: { readonly pathOf: (digest: Digest) => string; readonly expected?: Descriptor; readonly name: string },
+  to: {
+    readonly pathOf: (digest: Digest) => string;
+    readonly expected?: Descriptor;
+    readonly name: string;
+    /** A chunk is good until the next one is asked for. */
+    readonly lent?: boolean;
+  },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
   await mkdir(ingest, { recursive: true });
   const temporary = ingestName(ingest);
   try {
     const written = to.expected
-      ? await fill(temporary, checkedAgainst(to.expected, bytes, to.name)).then(() => to.expected as Descriptor)
+      ? await (to.lent ? fillBorrowed : fill)(temporary, checkedAgainst(to.expected, bytes, to.name)).then(
+          () => to.expected as Descriptor,
+        )
       : await hashing(temporary, bytes);
     const path = to.pathOf(written.digest);
     await mkdir(dirname(path), { recursive: true });
@@ -67,7 +103,7 @@ function checkedAgainst(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   name: string,
 ): AsyncIterable<Uint8Array> {
-  return verified(bytes, {
+  return checked(bytes, {
     name: `${expected.digest} for ${name}`,
     integrity: expected.digest,
     size: expected.size,
@@ -129,6 +165,21 @@ async function fill(path: string, bytes: AsyncIterable<Uint8Array>): Promise<voi
     if (total <= SYNCED) await file.sync();
   } finally {
     await writing.catch(() => undefined);
+    await file.close();
+  }
+}
+
+/** Each chunk is written before the next is asked for: whoever lends memory reads on into other memory meanwhile. */
+async function fillBorrowed(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx', 0o644);
+  try {
+    let total = 0;
+    for await (const chunk of bytes) {
+      await writeAll(file, [chunk], chunk.length);
+      total += chunk.length;
+    }
+    if (total <= SYNCED) await file.sync();
+  } finally {
     await file.close();
   }
 }

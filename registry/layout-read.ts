@@ -4,7 +4,7 @@ import { findTag, type LayoutIndex, plain, type Tagged, tagOf, tagsOf } from './
 import { MANIFEST_LIMIT, parseManifest } from './manifest.ts';
 import { isManifestType, MEDIA } from './media.ts';
 import { inOrder, referralOf, referrersTag } from './referrers.ts';
-import type { Descriptor, Store } from './store.ts';
+import type { Descriptor, Lending, Store } from './store.ts';
 
 /** Where the files of a layout come from: a folder, or an archive of one. */
 export interface LayoutFiles {
@@ -13,7 +13,7 @@ export interface LayoutFiles {
   /** In bytes; undefined where the blob isn't there. */
   size(digest: Digest): Promise<number | undefined>;
   /** Unchecked bytes. @throws McpBuildError `not-found` */
-  open(digest: Digest): AsyncIterable<Uint8Array>;
+  open(digest: Digest, lending?: Lending): AsyncIterable<Uint8Array>;
   /** Told of each blob whose bytes aren't its digest's. */
   rotten?(digest: Digest): Promise<void>;
 }
@@ -27,7 +27,7 @@ export type LayoutReader = Required<Pick<Store, 'has' | 'read' | 'open' | 'resol
 export function layoutReader(files: LayoutFiles): LayoutReader {
   const reader: LayoutReader = {
     has: async ({ digest, size }) => (await files.size(digest)) === size,
-    open: ({ digest }) => files.open(digest),
+    open: ({ digest }, lending) => files.open(digest, lending),
     read: (descriptor) => replayable(() => readChecked(files, descriptor)),
     list: async () => tagsOf(await files.index()),
     resolve: async (reference) => {

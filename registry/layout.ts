@@ -73,9 +73,9 @@ export async function openLayout(folder: string, options: LayoutOptions = {}): P
       const found = await stat(pathOf(digest)).catch(absent);
       return found?.isFile() ? found.size : undefined;
     },
-    open: (digest) =>
+    open: (digest, lending) =>
       replayable(async function* () {
-        const bytes = await openFile(pathOf(digest));
+        const bytes = await openFile(pathOf(digest), lending);
         if (!bytes) throw notFound(root, digest);
         yield* bytes;
       }),
@@ -113,9 +113,10 @@ export async function openLayout(folder: string, options: LayoutOptions = {}): P
     folder: root,
     pathOf,
     has,
-    write: (descriptor, bytes) =>
+    borrows: true,
+    write: (descriptor, bytes, lending) =>
       writing(async () => {
-        await writeBlob(ingestFolder, bytes, { ...to, expected: descriptor });
+        await writeBlob(ingestFolder, bytes, { ...to, ...lending, expected: descriptor });
       }),
     ingest: (bytes, mediaType) => writing(async () => ({ mediaType, ...(await writeBlob(ingestFolder, bytes, to)) })),
     writeManifest: async (bytes, mediaType) => {

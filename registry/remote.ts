@@ -16,7 +16,7 @@ import type { Persistence } from './remote/retry.ts';
 import { openSession } from './remote/session.ts';
 import { upload } from './remote/upload.ts';
 import { onceOf, type Patience, readBody } from './remote/wire.ts';
-import type { Descriptor, Store } from './store.ts';
+import type { Descriptor, Lending, Store } from './store.ts';
 
 export interface RemoteOptions {
   /** The user's variables: where credentials are, and proxies. Default: none. */
@@ -36,7 +36,7 @@ export interface RemoteOptions {
 export interface RemoteStore extends Store {
   readonly registry: string;
   readonly repository: string;
-  open(descriptor: Descriptor): AsyncIterable<Uint8Array>;
+  open(descriptor: Descriptor, lending?: Lending): AsyncIterable<Uint8Array>;
   /**
    * As `write`, which is repeated when it fails on the way if `bytes` can be iterated again.
    * @param mountFrom a repository of the same registry that may have the blob. @returns how it got there
@@ -97,10 +97,11 @@ export function openRemote(
     }
   };
 
-  const open = (descriptor: Descriptor) =>
+  const open = (descriptor: Descriptor, { lent = false }: Lending = {}) =>
     replayable(() =>
       pull(session, pathOf(descriptor), descriptor, {
         ...pulling,
+        lent,
         ...(isManifestType(descriptor.mediaType) ? { accept: ACCEPTED_MANIFESTS.join(', ') } : {}),
       }),
     );
@@ -198,6 +199,7 @@ export function openRemote(
       await answer.discard();
       return answer.status === 200;
     },
+    borrows: true,
     upload: send,
     write: async (descriptor, bytes) => {
       await send(descriptor, bytes);

@@ -11,6 +11,11 @@ export interface Descriptor {
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string };
 }
 
+export interface Lending {
+  /** Whether a chunk need be good only until the next one is asked for: its memory may then be used again. Default false. */
+  readonly lent?: boolean;
+}
+
 /** One repository of content-addressed blobs and manifests: the local OCI layout and a remote registry are both one. */
 export interface Store {
   /** Whether a manifest that is there has everything it points at, because the store itself sees to it (a registry does). */
@@ -21,9 +26,11 @@ export interface Store {
   /** The bytes of a blob or manifest; throws `integrity` before the last chunk when they aren't the descriptor's, `not-found` when they aren't there. */
   read(descriptor: Descriptor): AsyncIterable<Uint8Array>;
   /** The same bytes unchecked, for a writer that checks them: hashing once is enough. Can be iterated again, from the start. */
-  open?(descriptor: Descriptor): AsyncIterable<Uint8Array>;
+  open?(descriptor: Descriptor, lending?: Lending): AsyncIterable<Uint8Array>;
+  /** Whether `write` takes bytes that are lent. */
+  readonly borrows?: boolean;
   /** Stores a blob whole or not at all. @throws `integrity` when the bytes aren't the descriptor's */
-  write(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  write(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>, lending?: Lending): Promise<void>;
   /** Stores a manifest or index (bounded: 4 MiB). With a `subject` it becomes one of its referrers. */
   writeManifest(bytes: Uint8Array, mediaType: string): Promise<Descriptor>;
   /** What a tag or digest points at. @throws `not-found` */

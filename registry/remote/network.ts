@@ -6,6 +6,7 @@ import { bareHost, isLoopback, isPrivateAddress, isPrivateHost, publicOnly } fro
 import { type Certificates, secureContext } from './certificates.ts';
 import { addressRefused, plainHttpRefused } from './fault.ts';
 import { type Environment, proxyFor } from './proxy.ts';
+import { tapped } from './tap.ts';
 import { type Channel, isPlainHttp, networkFault, type Patience } from './wire.ts';
 
 export interface NetworkOptions {
@@ -49,7 +50,7 @@ export function openNetwork(registry: string, options: NetworkOptions): Network 
       ...(proxy ? { proxyEnv: { HTTPS_PROXY: proxy, HTTP_PROXY: proxy } } : {}),
     });
     // Behind a proxy it is the proxy that looks names up, and its rules that hold.
-    return { agent, ...(guarded && !proxy ? { lookup: publicOnly(registry) } : {}) };
+    return { agent: proxy ? agent : tapped(agent), ...(guarded && !proxy ? { lookup: publicOnly(registry) } : {}) };
   };
 
   /** Whether the registry is a public one: its answers must not steer requests into this network. */

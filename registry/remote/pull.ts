@@ -6,14 +6,14 @@ import type { Session } from './session.ts';
 const PROGRESS = 1024 * 1024;
 
 /**
- * The bytes of a blob or manifest, not hashed yet; a transfer that is cut off goes on where it stopped (RFC 9110, 14.2).
+ * The bytes of a blob or manifest, not hashed yet, and with `lent` good only until the next are asked for; a transfer that is cut off goes on where it stopped (RFC 9110, 14.2).
  * @throws McpBuildError what `session.call` throws
  */
 export async function* pull(
   session: Session,
   path: string,
   descriptor: Descriptor,
-  options: { readonly scopes: readonly string[]; readonly accept?: string },
+  options: { readonly scopes: readonly string[]; readonly accept?: string; readonly lent?: boolean },
 ): AsyncGenerator<Uint8Array> {
   const budget = session.budget();
   let at = 0;
@@ -34,7 +34,7 @@ export async function* pull(
       // A registry may not know ranges, and begin again: what was given out already is skipped.
       let skip = answer.status === 206 ? at - startOf(answer.headers['content-range'], session.registry) : at;
       if (skip < 0) throw protocolFault(session.registry, 'answers with another range than was asked for');
-      for await (const chunk of answer.body) {
+      for await (const chunk of options.lent ? answer.lent : answer.body) {
         const rest = skip > 0 ? chunk.subarray(Math.min(skip, chunk.length)) : chunk;
         skip -= chunk.length - rest.length;
         at += rest.length;

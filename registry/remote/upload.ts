@@ -1,4 +1,4 @@
-import { verified } from '../../digest/index.ts';
+import { checked } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import type { Descriptor } from '../store.ts';
 import { protocolFault } from './fault.ts';
@@ -154,7 +154,7 @@ async function* take(
 ): AsyncGenerator<Uint8Array> {
   for (let left = size; left > 0; ) {
     const next = carry.rest ?? (await source.next()).value;
-    // Shorter than its descriptor: `verified` has thrown before this.
+    // Shorter than its descriptor: `checked` has thrown before this.
     if (!next) return;
     const chunk = next.subarray(0, left);
     carry.rest = chunk.length < next.length ? next.subarray(chunk.length) : undefined;
@@ -193,7 +193,7 @@ function replays(descriptor: Descriptor, bytes: AsyncIterable<Uint8Array>): () =
     const iterator = bytes[Symbol.asyncIterator]();
     if (iterator === last) throw notReplayable(descriptor);
     last = iterator;
-    return verified(
+    return checked(
       { [Symbol.asyncIterator]: () => iterator },
       {
         name: descriptor.digest,

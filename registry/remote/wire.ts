@@ -3,12 +3,13 @@ import https from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { McpBuildError } from '../../errors/index.ts';
 import { plainHttpRefused, protocolFault, TransientError } from './fault.ts';
+import { divert, type Source } from './tap.ts';
 
 export interface Outgoing {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** `size` in bytes; `bytes` gives exactly so many or throws before the last. */
+  /** `size` in bytes; `bytes` gives exactly so many or throws before the last. A chunk need be good only until the next is asked for. */
   readonly body?: { readonly size: number; readonly bytes: AsyncIterable<Uint8Array> };
 }
 
@@ -19,6 +20,8 @@ export interface Incoming {
   readonly url: URL;
   /** Fails with `registry-unavailable` when it stalls or is cut off. Read it, or `discard` it. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** The same, read in large pieces into memory that is used again: a chunk is good until the next one is asked for. */
+  readonly lent: AsyncIterable<Uint8Array>;
   /** Lets the connection go, reading on for a little so that it can be used again. */
   discard(): Promise<void>;
 }
@@ -138,34 +141,36 @@ async function pump(
   for await (const chunk of bytes) {
     if (on.stopped()) return;
     on.waiting();
-    if (!request.write(chunk)) await drained(request);
+    await flushed(request, chunk);
     // The source may be slow without the registry being at fault.
     on.reading();
   }
   if (!on.stopped()) request.end();
 }
 
-function drained(request: http.ClientRequest): Promise<void> {
+/** Until the system has the chunk: its memory may be used again when the next is asked for. */
+function flushed(request: http.ClientRequest, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
-      request.off('drain', done);
       request.off('close', done);
       resolve();
     };
-    request.once('drain', done);
     // Its error is told by the request's own handler.
     request.once('close', done);
+    request.write(chunk, done);
     if (request.destroyed) done();
   });
 }
 
 function incoming(message: IncomingMessage, url: URL, patience: Patience, signal: AbortSignal | undefined): Incoming {
-  const body = paced(message, url, patience.stall, signal);
+  const pace = { message, url, stall: patience.stall, signal };
+  const body = paced(pace, () => parsed(message));
   return {
     status: message.statusCode ?? 0,
     headers: message.headers,
     url,
     body,
+    lent: paced(pace, () => diverted(message) ?? { ...parsed(message), chunks: gathered(message) }),
     discard: async () => {
       let seen = 0;
       try {
@@ -181,44 +186,92 @@ function incoming(message: IncomingMessage, url: URL, patience: Patience, signal
   };
 }
 
+function parsed(message: IncomingMessage): Source {
+  return {
+    chunks: message,
+    complete: () => message.complete,
+    destroy: (error) => {
+      message.destroy(error);
+    },
+  };
+}
+
+/** In bytes: a body shorter than this is not worth its connection, which can't be used again when a body was diverted. */
+const DIVERTED = 4 * 1024 * 1024;
+
+function diverted(message: IncomingMessage): Source | undefined {
+  const length = Number(message.headers['content-length'] ?? 0);
+  if (message.headers['transfer-encoding'] !== undefined || !Number.isSafeInteger(length) || length < DIVERTED)
+    return undefined;
+  return divert(message, length);
+}
+
+/** In bytes. */
+const GATHERED = 512 * 1024;
+
+/** Larger chunks: who has been lent one is waited for. What came before a failure is given out before it is told. */
+async function* gathered(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array[] = [];
+  let size = 0;
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const chunk of chunks) {
+      held.push(chunk);
+      size += chunk.length;
+      if (size < GATHERED) continue;
+      yield Buffer.concat(held);
+      held = [];
+      size = 0;
+    }
+  } catch (error) {
+    failure = { error };
+  }
+  if (size > 0) yield Buffer.concat(held);
+  if (failure) throw failure.error;
+}
+
 /** How often per `stall` a body is looked at. */
 const LOOKS = 4;
 
+interface Pace {
+  readonly message: IncomingMessage;
+  readonly url: URL;
+  /** In milliseconds. */
+  readonly stall: number;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Only the time spent waiting for the registry counts: a slow reader is no stall. */
-async function* paced(
-  message: IncomingMessage,
-  url: URL,
-  stall: number,
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+async function* paced({ message, url, stall, signal }: Pace, start: () => Source): AsyncGenerator<Uint8Array> {
+  const { socket } = message;
+  const source = start();
   let waiting = true;
   let looks = 0;
-  let seen = 0;
+  let seen = socket.bytesRead;
   // One timer a body, not one a chunk: there are sixteen chunks to a megabyte.
   const watch = setInterval(() => {
     looks = waiting ? looks + 1 : 0;
     if (looks < LOOKS) return;
-    if (seen < FLOOR) message.destroy(stalled(url));
+    if (socket.bytesRead - seen < FLOOR) source.destroy(stalled(url));
     looks = 0;
-    seen = 0;
+    seen = socket.bytesRead;
   }, stall / LOOKS);
-  const onAbort = () => message.destroy(signal?.reason);
+  const onAbort = () => source.destroy(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
     signal?.throwIfAborted();
-    for await (const chunk of message as AsyncIterable<Uint8Array>) {
-      seen += chunk.length;
+    for await (const chunk of source.chunks) {
       waiting = false;
       yield chunk;
       waiting = true;
     }
-    if (!message.complete) throw new TransientError(`${url.host} cut the connection`, url.host);
+    if (!source.complete()) throw new TransientError(`${url.host} cut the connection`, url.host);
   } catch (error) {
     throw error instanceof McpBuildError || signal?.aborted ? error : networkFault(error as Error, url);
   } finally {
     clearInterval(watch);
     signal?.removeEventListener('abort', onAbort);
-    if (!message.complete) message.destroy();
+    if (!source.complete()) source.destroy();
   }
 }
 
