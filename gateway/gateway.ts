@@ -1,5 +1,6 @@
 import { type Bearer, bearer } from './access/bearer.ts';
 import { providerKeys } from './access/keys.ts';
+import { aggregate } from './aggregate/aggregate.ts';
 import { BACKEND_LIMITS } from './backend.ts';
 import { isLocal } from './config/address.ts';
 import type { GatewayConfig, ServerConfig } from './config/parse.ts';
@@ -10,7 +11,8 @@ import { placesAt, sendMetadata } from './http/metadata.ts';
 import { type Listening, listenOn, type TlsMaterial } from './http/serve.ts';
 import type { Identity } from './identity.ts';
 import type { Refusal } from './rules.ts';
-import { SESSION_LIMITS, type Service, service } from './service.ts';
+import { type Service, service } from './service.ts';
+import { SESSION_LIMITS } from './sessions.ts';
 import { hashToken } from './tokens.ts';
 import type { OpenChannel } from './upstream/channel.ts';
 import type { Observer } from './watching/observer.ts';
@@ -154,6 +156,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         say,
         ...(options.observer ? { observer: options.observer } : {}),
       });
+      everything.refresh();
     } catch (error) {
       entry.trouble = error instanceof Error ? error.message : String(error);
       say(`${of.name}: ${entry.trouble}`);
@@ -187,7 +190,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await Promise.all([
       ...gone.map((entry) => entry.service?.close().catch((error: unknown) => say(String(error)))),
       ...fresh.map(start),
-    ]);
+    ]).finally(everything.refresh);
   }
 
   function health(): Health {
@@ -204,11 +207,16 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     return { ready: up, servers: Object.fromEntries(states) };
   }
 
+  const everything = aggregate({
+    members: () => [...entries.values()].flatMap(({ service: running }) => running ?? []),
+    limits: SESSION_LIMITS,
+    say,
+  });
   use(config);
   const handler = front({
     guard: () => guarding,
     door: () => doorway,
-    service: (name) => entries.get(name)?.service,
+    service: (name) => (name === undefined ? everything : entries.get(name)?.service),
     health,
     ...(options.pages ? { pages: options.pages } : {}),
     ...(options.observer ? { observer: options.observer } : {}),
@@ -258,6 +266,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       const closing = listening.close(CLOSE_GRACE);
       const running = [...entries.values()];
       entries = new Map();
+      await everything.close();
       await Promise.allSettled(running.map((entry) => entry.service?.close()));
       await closing;
     },

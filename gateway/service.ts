@@ -5,8 +5,9 @@ import { mayCall } from './identity.ts';
 import { type Caller, envelope, type Greeting, type Hello, type Peer, type PeerEvents, type Write } from './peer.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
 import { isObject, type Params, type Request } from './rpc/message.ts';
-import { type Gate, gate, type Refusal, type Rules } from './rules.ts';
+import { gate, type Refusal, type Rules } from './rules.ts';
 import { type Session, session } from './session.ts';
+import { type SessionLimits, sessionTable } from './sessions.ts';
 import { type Subscriptions, subscriptions } from './subscriptions.ts';
 import type { OpenChannel } from './upstream/channel.ts';
 import type { Call, Observer } from './watching/observer.ts';
@@ -35,34 +36,26 @@ export interface ServiceOptions {
   readonly digest?: () => string | undefined;
 }
 
-export interface SessionLimits {
-  /** Clients held; the one unheard of for longest makes room for a new one. */
-  readonly sessions: number;
-  /** Servers that run for one client each. */
-  readonly own: number;
-  /** A client unheard of for so long is forgotten, in milliseconds. */
-  readonly forget: number;
-}
-
-export const SESSION_LIMITS: SessionLimits = { sessions: 10_000, own: 32, forget: 3_600_000 };
-
 const GATEWAY: Greeting = { clientInfo: { name: 'mcp-build-gateway', version: '1' }, capabilities: {} };
 
 /** One server of the gateway: what runs behind it, and who is connected. */
 export interface Service {
   readonly name: string;
-  readonly gate: Gate;
   readonly timeout: number;
-  readonly subscriptions: Subscriptions;
+  /** Changes that this caller may hear of. */
+  subscriptionsOf(identity: Identity): Subscriptions;
   /** The server for whoever needs none of their own. */
   readonly common: Backend;
-  hello(): Promise<Hello>;
+  hello(identity: Identity): Promise<Hello>;
   /** @throws RpcError -32000 */
   open(identity: Identity, greeting: Greeting, version: string, direct?: (text: string) => void): Promise<Session>;
   /** The session, where it is this caller's. */
   find(id: string, identity: Identity): Session | undefined;
   /** Why this caller may not ask this, or undefined. */
   refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined;
+  /** Whether this caller sees every tool that the server lists; otherwise those that `offered` leaves. */
+  offersAll(identity: Identity): boolean;
+  offered(identity: Identity, tools: readonly unknown[]): unknown[];
   /** The answer to what the gateway answers in the server's place, refusals among it. */
   instead(session: Session, request: Request): string | undefined;
   /** Passes a request on to a server of this service, in front of whoever watches. */
@@ -76,7 +69,7 @@ export interface Service {
 export function service(options: ServiceOptions): Service {
   const { name, limits, say, observer } = options;
   const rules = gate(options.rules, options.judge);
-  const sessions = new Map<string, Session>();
+  const sessions = sessionTable(limits);
   let last: Hello | undefined;
   let closed = false;
 
@@ -92,7 +85,7 @@ export function service(options: ServiceOptions): Service {
         // What one client's request made it say is no other's business; that a list changed is everybody's.
         if (!method.endsWith('/list_changed')) return;
         watching.changed(method);
-        for (const each of sessions.values()) if (!each.own) each.deliver(JSON.stringify({ jsonrpc: '2.0', method }));
+        for (const each of sessions.all()) if (!each.own) each.deliver(JSON.stringify({ jsonrpc: '2.0', method }));
       },
       onRequest(id, method) {
         const answer =
@@ -160,34 +153,6 @@ export function service(options: ServiceOptions): Service {
     return keepsState((await hello()).capabilities);
   }
 
-  function makeRoom(own: boolean): void {
-    let [all, owned] = [sessions.size, ownCount()];
-    // In the order of their last use: see `find`.
-    for (const each of sessions.values()) {
-      if (all < limits.sessions && (!own || owned < limits.own)) return;
-      if (all < limits.sessions && !each.own) continue;
-      // Somebody who waits for an answer is not abandoned.
-      if (each.calls.size > 0 || each.connected) continue;
-      each.close();
-      all -= 1;
-      if (each.own) owned -= 1;
-    }
-  }
-
-  const ownCount = () => [...sessions.values()].filter(({ own }) => own).length;
-
-  const sweep = setInterval(
-    () => {
-      const before = Date.now() - limits.forget;
-      for (const each of sessions.values()) {
-        if (each.used >= before || each.calls.size > 0 || each.connected) continue;
-        if (!each.streams.find(0)?.attached) each.close();
-      }
-    },
-    Math.max(100, limits.forget / 20),
-  );
-  sweep.unref();
-
   function refuses(identity: Identity, method: string, params: Params | undefined): RpcFault | undefined {
     if (method !== 'tools/call' || (rules.open && identity.tools === undefined)) return undefined;
     const tool = typeof params?.name === 'string' ? params.name : '';
@@ -229,14 +194,16 @@ export function service(options: ServiceOptions): Service {
 
   return {
     name,
-    gate: rules,
+    offersAll: ({ tools }) => rules.open && tools === undefined,
+    offered: (identity, tools) =>
+      rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, String(tool.name))),
     timeout: options.timeout,
-    subscriptions: watching,
+    subscriptionsOf: () => watching,
     common,
     hello,
     async open(identity, greeting, version, direct) {
       const own = await wantsOwn();
-      makeRoom(own);
+      sessions.makeRoom(own);
       const held: { session?: Session } = {};
       const behind = own
         ? start({
@@ -256,30 +223,17 @@ export function service(options: ServiceOptions): Service {
         own,
         direct,
         onClosed(gone) {
-          sessions.delete(gone.id);
+          sessions.delete(gone);
           watching.drop(gone);
           if (own) void behind.close().catch((error: unknown) => say(`${name}: ${String(error)}`));
         },
       });
       held.session = opened;
       if (closed) opened.close();
-      else sessions.set(opened.id, opened);
+      else sessions.add(opened);
       return opened;
     },
-    find(id, identity) {
-      const found = sessions.get(id);
-      // Another's session is as unknown as one that never was.
-      if (found?.identity.id !== identity.id) return undefined;
-      const now = Date.now();
-      // In the order of their last use, to the second: moving it at every call would copy the whole map again and again.
-      if (now - found.used > 1000) {
-        sessions.delete(id);
-        sessions.set(id, found);
-      }
-      found.used = now;
-      found.identity = identity;
-      return found;
-    },
+    find: sessions.find,
     call(identity, behind, request, write, caller) {
       return observer
         ? watchedCall(observer, told(identity, request), behind, write, caller)
@@ -293,12 +247,11 @@ export function service(options: ServiceOptions): Service {
     },
     state: () => common.state(),
     trouble: () => common.trouble(),
-    count: () => ({ sessions: sessions.size, own: ownCount() }),
+    count: sessions.count,
     async close() {
       closed = true;
-      clearInterval(sweep);
-      const owned = [...sessions.values()].filter(({ own }) => own).map(({ backend: behind }) => behind);
-      for (const each of [...sessions.values()]) each.close();
+      const owned = [...sessions.all()].filter(({ own }) => own).map(({ backend: behind }) => behind);
+      sessions.close();
       await Promise.allSettled([common.close(), ...owned.map((each) => each.close())]);
     },
   };

@@ -79,7 +79,7 @@ export function callForSession(service: Service, session: Session, request: Requ
     answer(answer) {
       const wanted = session.backend.current()?.hello.generation === 'modern' ? inputRequired(answer) : undefined;
       if (wanted) again(wanted);
-      else end(shown(answer, id, method, service), 200);
+      else end(shown(answer, id, method, service, session.identity), 200);
     },
     fail,
     progress(params) {

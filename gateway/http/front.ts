@@ -17,7 +17,8 @@ import { deleteLegacy, type Exchange, getLegacy, postLegacy } from './streamable
 export interface FrontOptions {
   readonly guard: () => Guard;
   readonly door: () => Door;
-  readonly service: (name: string) => Service | undefined;
+  /** One server, or with undefined all of them under one address. */
+  readonly service: (name: string | undefined) => Service | undefined;
   readonly health: () => Health;
   /** Path under which a reverse proxy passes requests on, without a slash at its end. */
   readonly base: () => string;
@@ -53,24 +54,24 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
     const resource = metadataPath(path);
     if (resource !== undefined && request.method === 'OPTIONS') return preflight(response);
     if (resource !== undefined && request.method === 'GET' && options.metadata()?.(resource, response)) return;
-    const route = routeOf(path, options.base());
+    const route = routeOf(path, options.base(), (name) => options.service(name) !== undefined);
     const service = route && options.service(route.server);
     if (!route || !service) return drop(request, response, 404, 'There is no such server here');
     // Browsers ask without a token; the answer tells nothing.
     if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(response);
-    const entered = options.door().enter(request, service.name);
+    const entered = options.door().enter(request, route.server);
     const identity = entered instanceof Promise ? await entered : entered;
     if (isRefused(identity)) {
       options.observer?.incident({ kind: 'entry-refused', server: service.name, status: identity.status });
       return drop(request, response, identity.status, identity.why, refusalHeaders(identity));
     }
-    await answer(route.kind, { request, response, service, identity }, query);
+    await answer(route, { request, response, service, identity }, query);
   }
 
-  async function answer(kind: Kind, exchange: Exchange, query: string): Promise<void> {
+  async function answer({ kind, server }: Route, exchange: Exchange, query: string): Promise<void> {
     const { request, response } = exchange;
     if (kind === 'sse' && request.method === 'GET') {
-      return older.get(exchange, `${options.base()}/${exchange.service.name}/message`);
+      return older.get(exchange, `${options.base()}${server === undefined ? '' : `/${server}`}/message`);
     }
     if (kind === 'mcp' && request.method === 'GET') return getLegacy(exchange);
     if (kind === 'mcp' && request.method === 'DELETE') return deleteLegacy(exchange);
@@ -148,9 +149,22 @@ function splitUrl(url: string): readonly string[] {
   return at < 0 ? [url] : [url.slice(0, at), url.slice(at + 1)];
 }
 
-/** `/<name>/mcp`, with or without the path that a reverse proxy adds. A trailing slash makes no difference. */
-function routeOf(path: string, base: string): { readonly server: string; readonly kind: Kind } | undefined {
-  const match = /^(.*)\/([\w.-]{1,64})\/(mcp|sse|message)\/?$/.exec(path);
-  if (!match || (match[1] !== '' && match[1] !== base)) return undefined;
-  return { server: match[2] as string, kind: match[3] as Kind };
+interface Route {
+  /** Undefined for all servers together. */
+  readonly server: string | undefined;
+  readonly kind: Kind;
+}
+
+/** `/<name>/mcp` and `/mcp`, with or without the path that a reverse proxy adds. A trailing slash makes no difference. */
+function routeOf(path: string, base: string, exists: (server: string) => boolean): Route | undefined {
+  const match = /^(.*)\/(mcp|sse|message)\/?$/.exec(path);
+  if (!match) return undefined;
+  const [, before = '', kind] = match;
+  const one = /^(.*)\/([\w.-]{1,64})$/.exec(before);
+  if (one && (one[1] === '' || one[1] === base)) {
+    const server = one[2] as string;
+    // A proxy's path may be called as a server is, or else stand for all of them.
+    if (before !== base || exists(server)) return { server, kind: kind as Kind };
+  }
+  return before === '' || before === base ? { server: undefined, kind: kind as Kind } : undefined;
 }

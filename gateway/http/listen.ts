@@ -15,7 +15,7 @@ const LISTS = {
 } as const;
 
 /** `subscriptions/listen` of 2026-07-28: an answer that goes on until its reader leaves. */
-export async function listen({ response, service }: Exchange, request: Request): Promise<void> {
+export async function listen({ response, service, identity }: Exchange, request: Request): Promise<void> {
   const wanted = request.params?.notifications;
   const uris = isObject(wanted) ? (wanted.resourceSubscriptions ?? []) : undefined;
   if (!isObject(wanted) || !Array.isArray(uris) || uris.length > MOST || uris.some((uri) => typeof uri !== 'string')) {
@@ -27,7 +27,7 @@ export async function listen({ response, service }: Exchange, request: Request):
   }
   let capabilities: Params;
   try {
-    ({ capabilities } = await service.hello());
+    ({ capabilities } = await service.hello(identity));
   } catch (error) {
     const fault = faultOf(error);
     return sendFault(response, statusOf(fault), fault, request.id);
@@ -53,12 +53,13 @@ export async function listen({ response, service }: Exchange, request: Request):
   const watcher = {
     deliver: (text: string) => say('notifications/resources/updated', (JSON.parse(text) as { params: Params }).params),
   };
-  const leave = service.subscriptions.follow((method) => {
+  const subscriptions = service.subscriptionsOf(identity);
+  const leave = subscriptions.follow((method) => {
     if (heard.has(method)) say(method, {});
   });
-  for (const uri of subscribed) service.subscriptions.watch(watcher, uri);
+  for (const uri of subscribed) subscriptions.watch(watcher, uri);
   response.once('close', () => {
     leave();
-    service.subscriptions.drop(watcher);
+    subscriptions.drop(watcher);
   });
 }

@@ -34,9 +34,9 @@ export async function postModern(exchange: Exchange, message: Message): Promise<
   call(exchange, message);
 }
 
-async function discover({ response, service }: Exchange, { id }: Request): Promise<void> {
+async function discover({ response, service, identity }: Exchange, { id }: Request): Promise<void> {
   try {
-    const hello = await service.hello();
+    const hello = await service.hello(identity);
     const result = {
       resultType: 'complete',
       supportedVersions: [MODERN],
@@ -89,7 +89,7 @@ function call({ request: { headers }, response, service, identity }: Exchange, r
   const write: Write = (own, generation) => fromModern(request, own, generation);
   const handle = service.call(identity, service.common, request, write, {
     answer(answer) {
-      const body = shown(answer, id, method, service);
+      const body = shown(answer, id, method, service, identity);
       if (answer.failed) return end(body, statusOfFailure(body));
       const hello = service.common.current()?.hello;
       end(hello ? toModern(body, method, hello) : body, 200);

@@ -101,7 +101,7 @@ export async function greet(
   const clientInfo = isObject(params?.clientInfo) ? params.clientInfo : { name: 'unknown', version: '0' };
   const capabilities = isObject(params?.capabilities) ? params.capabilities : {};
   const session = await service.open(identity, { clientInfo, capabilities }, version, direct);
-  const hello = session.own ? (await session.backend.use()).hello : await service.hello();
+  const hello = session.own ? (await session.backend.use()).hello : await service.hello(identity);
   const { instructions } = hello;
   return {
     session,

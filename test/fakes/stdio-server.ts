@@ -36,6 +36,7 @@ const TOOLS = [
   { name: 'change', inputSchema },
   { name: 'seen', inputSchema },
 ];
+const WHO = { message: 'who?', requestedSchema: { type: 'object', properties: {} } };
 const info = { name: 'fake', version: '1.0.0' };
 const capabilities = {
   tools: { listChanged: true },
@@ -123,7 +124,7 @@ function call(id: Message['id'], params: any, done: object): unknown {
         if (params.inputResponses !== undefined) {
           return text(id, { answers: params.inputResponses, state: params.requestState }, done);
         }
-        const who = { method: 'elicitation/create', params: { message: 'who?' } };
+        const who = { method: 'elicitation/create', params: WHO };
         return say({ id, result: { resultType: 'input_required', inputRequests: { who }, requestState: 'kept' } });
       }
       const name = `q${asked.size + 1}`;
@@ -131,7 +132,7 @@ function call(id: Message['id'], params: any, done: object): unknown {
       return say({
         id: name,
         method: args.method ?? 'elicitation/create',
-        params: args.params ?? { message: 'who?' },
+        params: args.params ?? WHO,
       });
     }
     case 'stderr':
