@@ -8,6 +8,7 @@ import {
   daemonClient,
   type Gateway,
   type GatewayConfig,
+  type Identity,
   loadConfig,
   logIn,
   openGateway,
@@ -15,7 +16,17 @@ import {
   parseConfig,
 } from '../gateway/index.ts';
 import { type Home, homeOf } from './line/home.ts';
-import { auditFolder, identities, logins, prepareServer, tlsMaterial, tokensFile } from './line/serve.ts';
+import {
+  auditFolder,
+  identities,
+  logins,
+  prepareServer,
+  stdioAuditFolders,
+  tlsMaterial,
+  tokensFile,
+} from './line/serve.ts';
+import { gatewayLog } from './line/serve-log.ts';
+import { ownGateway } from './line/serve-stdio.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
 import { openWatching, webhookAddress } from './line/watching.ts';
@@ -32,6 +43,8 @@ interface Options {
   /** A folder; false for none. */
   readonly auditLog: string | boolean;
   readonly auditKeep?: number;
+  readonly stdio?: boolean;
+  readonly logFormat: 'text' | 'json';
   readonly json?: boolean;
 }
 
@@ -39,7 +52,7 @@ export function serveCommand(): Command {
   return new Command('serve')
     .summary('serve many servers over HTTP, in place of mcp-proxy')
     .description(
-      'Reads the config.json of TBXark’s mcp-proxy and serves each of its servers at /<name>/mcp (Streamable HTTP) and /<name>/sse.\nWhat it starts with npx, uvx or docker is locked, built and signed on first use, verified, and run in a container of its own.\nSIGHUP, or a change of the file, takes over a new configuration; servers that are the same in it go on.',
+      'Reads the config.json of TBXark’s mcp-proxy and serves each of its servers at /<name>/mcp (Streamable HTTP) and /<name>/sse,\nand all of them together at /mcp, with <name>__ before each tool. What it starts with npx, uvx or docker is locked, built and signed on first use, verified, and run in a container of its own.\nSIGHUP, or a change of the file, takes over a new configuration; servers that are the same in it go on.',
     )
     .requiredOption('--config <file|url>', 'the configuration: a file, or an http(s) address')
     .option(
@@ -49,10 +62,16 @@ export function serveCommand(): Command {
     .option('--locked', 'lock nothing new: what has no lock yet is refused')
     .option('--check', 'only check the configuration, and say what would be served')
     .option('--login <name>', 'log in at a server elsewhere that wants it (OAuth), in a browser, and end')
+    .option('--stdio', 'serve all servers to the client that started this, on stdin and stdout, and listen nowhere')
     .option('--allow-anonymous', 'let in, without a token, whoever reaches the address')
     .option('--audit-log <folder>', 'where it is recorded who calls what; in the state folder without it')
     .option('--no-audit-log', 'record nothing')
     .addOption(new Option('--audit-keep <count>', 'keep so many files of 64 MB of the audit log').argParser(Number))
+    .addOption(
+      new Option('--log-format <format>', 'of what is said on stderr; json also has a line for each call and incident')
+        .choices(['text', 'json'])
+        .default('text'),
+    )
     .addOption(new Option('--port <number>', 'in place of the port in the configuration').argParser(Number))
     .addOption(jsonOption())
     .addHelpText(
@@ -65,21 +84,29 @@ export function serveCommand(): Command {
         ['mcp-build serve --config config.json', 'every server of the file'],
         ['mcp-build serve --config config.json --check', 'see what it would serve'],
         ['mcp-build serve --config config.json --login linear', 'once, for a server elsewhere that wants a login'],
+        ['mcp-build serve --config config.json --stdio', 'as a client’s "command": one entry for every server'],
         ['mcp-build token create phone && mcp-build serve --config config.json', 'for holders of a token'],
       ),
     )
     .action(async (options: Options & { readonly port?: number }) => {
       await serve(options);
+      // A resolver's or a build's leftovers must not hold up the end.
+      if (!options.check && options.login === undefined) process.exit(0);
     });
 }
 
 async function serve(options: Options & { readonly port?: number }): Promise<void> {
   const out = terminal(options);
+  const logged = gatewayLog(options.logFormat, out.note);
+  const say = logged.say;
   const environment = { ...process.env };
   const home = homeOf(environment);
   const place = /^https?:\/\//.test(options.config) ? options.config : resolve(options.config);
+  const own = options.stdio && !options.check ? await ownGateway() : undefined;
   const read = async (): Promise<GatewayConfig> => {
     const parsed = parseConfig(await loadConfig(place), place, environment, options.daemon ? 'gateway' : 'whole');
+    logged.configured(parsed);
+    if (own) return own.adapt(parsed);
     if (options.port === undefined || parsed.address.kind === 'unix') return parsed;
     return { ...parsed, address: { ...parsed.address, port: options.port } };
   };
@@ -89,13 +116,15 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   const daemon = options.daemon === undefined ? undefined : daemonClient(resolve(options.daemon));
-  let tokens = await identities(home);
+  const known = async () => new Map([...(await identities(home)), ...(own?.tokens ?? [])]);
+  let tokens: ReadonlyMap<string, Identity> = await known();
   const watching = await openWatching({
     home,
-    folder: options.auditLog === false ? undefined : auditPlace(options.auditLog, home),
+    folders: auditPlaces(options.auditLog, home, own !== undefined),
     keep: options.auditKeep,
     alerts: webhookAddress(environment.MCP_BUILD_ALERT_WEBHOOK),
-    say: out.note,
+    say,
+    also: [logged.watcher],
   });
   const { observer, metrics, activity, log } = watching;
   const running: { gateway?: Gateway } = {};
@@ -108,7 +137,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
         ...(daemon ? { daemon } : {}),
         locked: options.locked === true,
         progress: out.progress,
-        say: out.note,
+        say,
         incident: observer.incident,
       }),
     observer,
@@ -118,25 +147,25 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
       log,
       servers: () => running.gateway?.servers() ?? [],
       control: async (name, action) => (await running.gateway?.control(name, action)) === true,
-      say: out.note,
+      say,
     }),
     tokens: () => tokens,
     ...(config.tls ? { tls: await tlsMaterial(config.tls) } : {}),
     anonymous: options.allowAnonymous === true,
-    say: out.note,
+    say,
   });
   running.gateway = gateway;
   const end = ending();
   const reload = async () => {
     try {
-      tokens = await identities(home);
+      tokens = await known();
       const next = await read();
       await gateway.reload(next, next.tls ? await tlsMaterial(next.tls) : undefined);
-      out.note('took over the configuration as it is now');
+      say('took over the configuration as it is now');
     } catch (error) {
       // What runs goes on as it was: a slip of the pen takes nothing down.
       const { message, fix } = error as McpBuildError;
-      out.note(`kept the configuration as it was: ${message}${fix ? ` ${fix}` : ''}`);
+      say(`kept the configuration as it was: ${message}${fix ? ` ${fix}` : ''}`);
     }
   };
   let last = Promise.resolve();
@@ -149,7 +178,11 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   const { cert, key, clientCA } = config.tls ?? {};
   const unwatch = watchFiles([...files, ...[cert, key, clientCA].filter((each) => each !== undefined)], again);
   try {
-    out.note(`listening on ${gateway.url}`);
+    if (own) {
+      await Promise.race([own.serve(gateway.settled), end]);
+      return;
+    }
+    say(`listening on ${gateway.url}`);
     await Promise.race([gateway.settled, end]);
     out.clear();
     const { servers } = gateway.health();
@@ -167,8 +200,6 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     await gateway.close();
     await watching.close();
   }
-  // A resolver's or a build's leftovers must not hold up the end.
-  process.exit(0);
 }
 
 async function logInAt(
@@ -211,8 +242,11 @@ async function logInAt(
   }
 }
 
-function auditPlace(given: string | boolean, home: Home): string {
-  return typeof given === 'string' ? resolve(given) : auditFolder(home);
+/** Several clients may have started a gateway for themselves, and each writes a log of its own. */
+function auditPlaces(given: string | boolean, home: Home, stdio: boolean): readonly string[] {
+  if (given === false) return [];
+  if (typeof given === 'string') return [resolve(given)];
+  return stdio ? stdioAuditFolders(home) : [auditFolder(home)];
 }
 
 function ending(): Promise<void> {

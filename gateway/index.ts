@@ -11,6 +11,7 @@ export type { Health, Pages } from './http/front.ts';
 export type { TlsMaterial } from './http/serve.ts';
 export { type Identity, type Power, ROLE_NAMES, type Role } from './identity.ts';
 export type { Refusal, Tool } from './rules.ts';
+export { type BridgeOptions, bridge } from './stdio/bridge.ts';
 export {
   createToken,
   hashToken,
@@ -34,5 +35,5 @@ export { type Metrics, metrics } from './watching/metrics.ts';
 export type { Call, Incident, Observer, Outcome } from './watching/observer.ts';
 export { pages } from './watching/pages.ts';
 export { type Known, type Pattern, type Patterns, patterns, type Unusual } from './watching/patterns.ts';
-export { recorder } from './watching/recorder.ts';
+export { plainTarget, recorder, type Watcher } from './watching/recorder.ts';
 export { webhook } from './watching/webhook.ts';

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseSource } from '../../builders/index.ts';
@@ -127,6 +128,16 @@ async function requireLock(source: string, bin: string | undefined, home: Home):
 export function auditFolder(home: Home): string {
   return join(home.root, 'audit');
 }
+
+/** Gateways on stdio, of which several may run, write beside it, each a folder that no other one holds. */
+export function stdioAuditFolders(home: Home): readonly string[] {
+  const all = Array.from({ length: MOST_STDIO }, (_, at) => join(home.root, 'audit-stdio', String(at + 1)));
+  const held = (folder: string) => existsSync(join(folder, 'writer.lock'));
+  // A lock may be left of one that was killed: those are looked at last.
+  return [...all.filter((folder) => !held(folder)), ...all.filter(held)];
+}
+
+const MOST_STDIO = 64;
 
 export function tokensFile(home: Home): string {
   return join(home.root, 'gateway', 'tokens.json');

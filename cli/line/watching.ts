@@ -13,19 +13,22 @@ import {
   openAuditLog,
   patterns,
   recorder,
+  type Watcher,
   webhook,
 } from '../../gateway/index.ts';
 import type { Home } from './home.ts';
 
 export interface WatchingOptions {
   readonly home: Home;
-  /** Of the audit log; undefined for none. */
-  readonly folder: string | undefined;
+  /** Of the audit log: the first that nobody else writes to; none for no log. */
+  readonly folders: readonly string[];
   /** Files of the audit log that are kept; all where undefined. */
   readonly keep: number | undefined;
   /** Where unusual things are told. */
   readonly alerts: URL | undefined;
   readonly say: (line: string) => void;
+  /** See everything, too. */
+  readonly also: readonly Watcher[];
 }
 
 export interface Watching {
@@ -47,11 +50,8 @@ const PAUSE = 5_000;
 const LAST_WORDS = 2_000;
 
 /** @throws McpBuildError `audit-log-busy`, `audit-log-broken`, `audit-log-unwritable` */
-export async function openWatching({ home, folder, keep, alerts, say }: WatchingOptions): Promise<Watching> {
-  const log =
-    folder === undefined
-      ? undefined
-      : await openAuditLog({ folder, ...(keep === undefined ? {} : { keepSegments: keep }) });
+export async function openWatching({ home, folders, keep, alerts, say, also }: WatchingOptions): Promise<Watching> {
+  const log = folders.length === 0 ? undefined : await firstFree(folders, keep);
   const counted = metrics();
   const seen = activity();
   const hook = alerts && webhook({ url: alerts, say });
@@ -77,7 +77,7 @@ export async function openWatching({ home, folder, keep, alerts, say }: Watching
       }, PAUSE).unref();
     },
   });
-  const observer = recorder({ metrics: counted, log, also: [seen, unusual] });
+  const observer = recorder({ metrics: counted, log, also: [seen, unusual, ...also] });
   held.observer = observer;
   return {
     observer,
@@ -90,6 +90,18 @@ export async function openWatching({ home, folder, keep, alerts, say }: Watching
       await log?.close();
     },
   };
+}
+
+async function firstFree(folders: readonly string[], keep: number | undefined): Promise<AuditLog> {
+  for (const folder of folders) {
+    try {
+      return await openAuditLog({ folder, ...(keep === undefined ? {} : { keepSegments: keep }) });
+    } catch (error) {
+      const busy = error instanceof McpBuildError && error.code === 'audit-log-busy';
+      if (!busy || folder === folders.at(-1)) throw error;
+    }
+  }
+  throw new Error('no folder was given');
 }
 
 /** Lost, it is learnt anew: that costs a day without one kind of alert, and no more. */

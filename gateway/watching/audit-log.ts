@@ -48,7 +48,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   try {
     return await open();
   } catch (error) {
-    release();
+    await release();
     throw error;
   }
 
@@ -169,7 +169,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
         } finally {
           closeSync(file);
           closeSync(headFile);
-          release();
+          await release();
         }
       },
     };
@@ -223,33 +223,31 @@ function firstOf(path: string): number | undefined {
   }
 }
 
-/** Holds the folder's lock for as long as this process lives, or until the function that it returns is called. */
-async function alone(folder: string): Promise<() => void> {
-  let release: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  await new Promise<void>((resolve, reject) => {
-    withFileLock(
-      join(folder, 'writer.lock'),
-      () => {
-        resolve();
-        return held;
-      },
-      2_000,
-    ).catch((cause) =>
-      reject(
-        new McpBuildError({
-          code: 'audit-log-busy',
-          message: `Another gateway writes the audit log in ${folder}`,
-          input: folder,
-          fix: 'Stop it, or give this one a log of its own with --audit-log.',
-          cause,
-        }),
-      ),
-    );
-  });
-  return release;
+/** Holds the folder's lock for as long as this process lives, or until the function that it returns has been called and settled. */
+async function alone(folder: string): Promise<() => Promise<void>> {
+  const taken = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const hold = () => {
+    taken.resolve();
+    return held.promise;
+  };
+  const released = withFileLock(join(folder, 'writer.lock'), hold, 2_000);
+  released.catch((cause) =>
+    taken.reject(
+      new McpBuildError({
+        code: 'audit-log-busy',
+        message: `Another gateway writes the audit log in ${folder}`,
+        input: folder,
+        fix: 'Stop it, or give this one a log of its own with --audit-log.',
+        cause,
+      }),
+    ),
+  );
+  await taken.promise;
+  return () => {
+    held.resolve();
+    return released;
+  };
 }
 
 function unwritable(folder: string, why: string): McpBuildError {

@@ -41,7 +41,7 @@ export function recorder({ metrics, log, also = [] }: RecorderOptions): Observer
           server,
           digest,
           method,
-          target: shown(target),
+          target: plainTarget(target),
         },
         (error) => go(error ? unrecorded('The call was not made') : undefined),
       );
@@ -87,14 +87,14 @@ function detailsOf(incident: Incident): Readonly<Record<string, string | number 
         client: incident.client.name,
         token: incident.client.id,
         method: incident.method,
-        target: shown(incident.target),
+        target: plainTarget(incident.target),
         code: incident.code,
       };
   }
 }
 
 /** A URI may hold a password before its host and a token in its query: what is left names the thing. */
-function shown(target: string | undefined): string | undefined {
+export function plainTarget(target: string | undefined): string | undefined {
   return target
     ?.replace(/\/\/[^/@]*@/, '//')
     .replace(/[?#].*$/s, '')
