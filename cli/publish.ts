@@ -92,7 +92,7 @@ async function publish(names: readonly string[], options: Options): Promise<numb
       ...registryOptions(options),
       ...(options.to === undefined ? {} : { registry: options.to }),
       rules: (await vettingRules(environment, workspace, policy)).rules,
-      policy: await publishPolicy({ home, policy, signer: flags, load: signer }),
+      policy: await publishPolicy({ home, policy, signer: flags, load: signer, dryRun: options.dryRun === true }),
       ...(options.test ? {} : { untested: '--no-test was given' }),
       dryRun: options.dryRun === true,
       recheck: options.recheck === true,

@@ -68,7 +68,7 @@ export async function treeFault(
 export function versionNotFound(name: string, wanted: string, by: string, cause?: unknown): McpBuildError {
   return new McpBuildError({
     code: 'version-not-found',
-    message: `${name} has no version that ${by} asks for: ${wanted || 'any'}`,
+    message: `${name} has no version ${wanted || 'at all'}, which ${by} ${by === 'you' ? 'ask' : 'asks'} for`,
     input: `${name}@${wanted}`,
     fix: 'See `npm view` for the versions there are.',
     cause,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Base, formatSource, type Lock, type Platform, readLocalFile } from '../../builders/index.ts';
 import { parseIntegrity } from '../../digest/index.ts';
-import { McpBuildError } from '../../errors/index.ts';
+import { isFault, McpBuildError } from '../../errors/index.ts';
 import type { VettingRules } from '../../trust/index.ts';
 import type { Finding } from '../../vetting/index.ts';
 import { policyAge, withReleaseAge } from './audit-policy.ts';
@@ -134,7 +134,16 @@ export async function lockDifferences(entry: ServerEntry, { lock }: LockFolder):
 
 /** The lock of a server, if it is the one that the manifest asks for. @throws McpBuildError `lock-missing`, `lock-outdated`, and what `readLockFolder` throws */
 export async function requireLock(entry: ServerEntry, workspace: string): Promise<LockFolder> {
-  const folder = await readLockFolder(lockFolderOf(workspace, entry.name));
+  const folder = await readLockFolder(lockFolderOf(workspace, entry.name)).catch((error: unknown) => {
+    if (!isFault(error, 'lock-missing')) throw error;
+    throw new McpBuildError({
+      code: 'lock-missing',
+      message: `${entry.name} is not locked yet`,
+      input: entry.name,
+      fix: `Lock it, and commit its lock: mcp-build lock ${entry.name}.`,
+      exit: 2,
+    });
+  });
   const differences = await lockDifferences(entry, folder);
   if (differences.length === 0) return folder;
   throw new McpBuildError({

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { McpBuildError } from '../../../errors/index.ts';
+import { isFault, McpBuildError } from '../../../errors/index.ts';
 import { keyPolicy, loadPolicy, type Policy, PREDICATES, type PublicKey, type Signer } from '../../../trust/index.ts';
 import type { Home } from '../home.ts';
 import { publicKeyFile, sharedKeyPaths } from '../keys.ts';
@@ -12,16 +12,27 @@ export interface PolicyOptions {
   readonly policy: string | undefined;
   readonly signer: SignerFlags;
   readonly load: () => Promise<Signer>;
+  readonly dryRun: boolean;
 }
+
+/** Accepts nothing: whatever is published already would be looked at anew. */
+const NOBODY: Policy = { name: 'no policy', rules: [], exceptions: [] };
 
 /**
  * What a stranger asks of what is published: the policy that is committed beside the manifest, else that the signer's own key has signed it and said
- * what it is and what it was built from. @throws McpBuildError `policy-missing` where a signer has no key of its own, and what reading them throws
+ * what it is and what it was built from. A dry run goes without either, as nothing is signed. @throws McpBuildError `policy-missing` where a signer has no key of its own, and
+ * what reading them throws
  */
-export async function publishPolicy({ home, policy, signer, load }: PolicyOptions): Promise<Policy> {
+export async function publishPolicy({ home, policy, signer, load, dryRun }: PolicyOptions): Promise<Policy> {
   if (policy !== undefined) return loadPolicy(policy, followedRoots(home));
-  const key = signer.keyless ? undefined : await publicHalf(signer, home, load);
+  const key = signer.keyless
+    ? undefined
+    : await publicHalf(signer, home, load).catch((error: unknown) => {
+        if (dryRun && isFault(error, 'key-missing')) return undefined;
+        throw error;
+      });
   if (key) return ownPolicy(key);
+  if (dryRun) return NOBODY;
   throw new McpBuildError({
     code: 'policy-missing',
     message: 'Nothing says whom a stranger should trust with what is signed here',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Platform } from '../../../builders/index.ts';
 import { hostPlatform } from '../../../builders/index.ts';
 import { sha256 } from '../../../digest/index.ts';
-import { McpBuildError } from '../../../errors/index.ts';
+import { isFault, McpBuildError } from '../../../errors/index.ts';
 import { withTemporaryFolder } from '../../../files/index.ts';
 import {
   copy,
@@ -26,7 +26,7 @@ import { requireAccepted, verifyAsStranger, wouldBeRefused } from './gate.ts';
 import { askedOf, declaredOf, type Job, lockedOffer, type PublishSettings } from './job.ts';
 import type { Mounts } from './mounts.ts';
 import { bringSaid, openStage, sayMissing, type Wanted } from './stage.ts';
-import { stateOf, tagged, tagImmutable } from './state.ts';
+import { type State, stateOf, tagged, tagImmutable } from './state.ts';
 import { vet } from './vet.ts';
 
 export type Step = 'check' | 'build' | 'test' | 'vet' | 'sign' | 'push' | 'attach' | 'verify' | 'tag';
@@ -62,7 +62,7 @@ export async function publishServer(job: Job, work: Work): Promise<Published> {
   const { settings, step, mounts } = work;
   const remote = remoteOf(job, settings);
   step('check');
-  const state = await stateOf(job, remote, settings);
+  const state = await seenState(job, remote, settings);
   const tags = [job.immutable, ...job.moving];
   if (state.kind === 'current') {
     mounts.has(job);
@@ -80,6 +80,20 @@ export async function publishServer(job: Job, work: Work): Promise<Published> {
   if (settings.dryRun) return { ...outcome, status: 'would-publish', sent: 0 };
   const sent = await deliver({ job: { ...job, folder }, image, local, remote, offer: test.offer }, work);
   return { ...outcome, status: 'published', sent };
+}
+
+/**
+ * A dry run needs nothing that signs or pushes, and so no credentials: where the registry lets nobody look without, the server is tried as if it
+ * weren't there. Registries also refuse to tell strangers what isn't there yet.
+ */
+async function seenState(job: Job, remote: RemoteStore, settings: PublishSettings): Promise<State> {
+  try {
+    return await stateOf(job, remote, settings);
+  } catch (error) {
+    if (settings.dryRun && isFault(error, 'unauthorized'))
+      return { kind: 'due', why: 'what is published can’t be seen without credentials' };
+    throw error;
+  }
 }
 
 function remoteOf({ reference }: Job, settings: PublishSettings): RemoteStore {

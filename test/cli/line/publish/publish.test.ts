@@ -1,7 +1,8 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Outcome } from '../../../../cli/line/publish/index.ts';
+import { type Outcome, publishPolicy } from '../../../../cli/line/publish/index.ts';
+import { McpBuildError } from '../../../../errors/index.ts';
 import { generateKey, keySigner } from '../../../../trust/index.ts';
 import type { OciRegistryOptions } from '../../../fakes/oci-registry.ts';
 import { startTeam, strangersPolicy, type Team } from './fixture.ts';
@@ -89,7 +90,7 @@ describe.each([
     );
     expect(await it.unverified()).toEqual([]);
     expect(codes(await it.publish())).toEqual(['unchanged', 'unchanged']);
-  });
+  }, 180_000);
 });
 
 describe('what is published again', () => {
@@ -212,6 +213,31 @@ describe('what is not published', () => {
     const it = await team(['alpha']);
     expect(codes(await it.publish({ dryRun: true }))).toEqual(['would-publish']);
     expect(it.registry.seen.every(({ method }) => method === 'GET' || method === 'HEAD')).toBe(true);
+  });
+
+  it('is a registry that lets nobody look without credentials, unless nothing is to be changed there', async () => {
+    const it = await team(['alpha'], { auth: { scheme: 'basic', username: 'someone', password: 'else' } });
+    expect(await it.publish({ dryRun: true })).toMatchObject([
+      { status: 'would-publish', why: 'what is published can’t be seen without credentials' },
+    ]);
+    expect(codes(await it.publish())).toEqual(['unauthorized']);
+  });
+
+  it('is a policy that names nobody, unless nothing is to be signed', async () => {
+    const it = await team(['alpha']);
+    const { home } = await it.settings();
+    const load = () => Promise.reject(new McpBuildError({ code: 'key-missing', message: 'none', fix: 'none' }));
+    const policyOf = (signer: { keyless?: boolean }, dryRun: boolean) =>
+      publishPolicy({ home, policy: undefined, signer, load, dryRun });
+    await expect(policyOf({}, false)).rejects.toMatchObject({ code: 'key-missing' });
+    await expect(policyOf({ keyless: true }, false)).rejects.toMatchObject({ code: 'policy-missing' });
+    for (const signer of [{}, { keyless: true }]) {
+      const policy = await policyOf(signer, true);
+      expect(codes(await it.publish({ dryRun: true, policy }))).toEqual(['would-publish']);
+    }
+    await it.publish();
+    // What is there is tried as if it were not: nobody says whom to trust.
+    expect(codes(await it.publish({ dryRun: true, policy: await policyOf({}, true) }))).toEqual(['would-publish']);
   });
 
   it('is what the registry serves otherwise than it was pushed', async () => {
