@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { loadPolicy } from '../../trust/index.ts';
 import { commandPath, describeWith } from './harness/needs.ts';
 import { projectFiles, root } from './harness/tree.ts';
 
@@ -40,6 +43,36 @@ describeWith(['zizmor'], 'zizmor', () => {
       { cwd: root },
     );
     expect((JSON.parse(stdout) as { ident: string }[]).map(({ ident }) => ident)).toContain('unpinned-uses');
+  });
+});
+
+describe('.ci/release-policy', () => {
+  test('is a policy that names the workflow, the tag and the repository that it was released by', async () => {
+    const { stdout } = await run(join(root, '.ci/release-policy'), {
+      env: {
+        PATH: process.env.PATH,
+        GITHUB_SERVER_URL: 'https://github.com',
+        GITHUB_REPOSITORY: 'acme/mcp-build',
+        GITHUB_WORKFLOW_REF: 'acme/mcp-build/.github/workflows/release.yml@refs/tags/v1.2.3',
+        GITHUB_REF: 'refs/tags/v1.2.3',
+      },
+    });
+    const folder = await mkdtemp(join(tmpdir(), 'mcp-build-release-policy-'));
+    try {
+      const file = join(folder, 'policy.yaml');
+      await writeFile(file, stdout);
+      const [rule, ...others] = (await loadPolicy(file)).rules;
+      expect(others).toEqual([]);
+      expect(rule?.signature.by).toMatchObject([
+        {
+          kind: 'identity',
+          identity: 'https://github.com/acme/mcp-build/.github/workflows/release.yml@refs/tags/v1.2.3',
+        },
+      ]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+    await expect(run(join(root, '.ci/release-policy'), { env: { PATH: process.env.PATH } })).rejects.toThrow();
   });
 });
 
