@@ -10,6 +10,7 @@ import { type Guard, guard } from './http/guard.ts';
 import { placesAt, sendMetadata } from './http/metadata.ts';
 import { type Listening, listenOn, type TlsMaterial } from './http/serve.ts';
 import type { Identity } from './identity.ts';
+import { policy } from './policy/policy.ts';
 import type { Refusal } from './rules.ts';
 import { type Service, service } from './service.ts';
 import { SESSION_LIMITS } from './sessions.ts';
@@ -137,6 +138,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
         ...(prepared.judge ? { judge: prepared.judge } : {}),
         digest: () => prepared.digest,
         rules: of.rules,
+        policy: policy(of.policy),
         sessions: of.behind.kind === 'remote' && of.sessions === 'auto' ? 'per-client' : of.sessions,
         lazy: of.lazy,
         first: of.behind.kind === 'remote' ? 'legacy' : 'modern',

@@ -3,6 +3,7 @@ import { type Backend, type BackendLimits, type BackendState, backend, type Hand
 import type { Identity } from './identity.ts';
 import { mayCall } from './identity.ts';
 import { type Caller, envelope, type Greeting, type Hello, type Peer, type PeerEvents, type Write } from './peer.ts';
+import { type Breach, type Policy, policed } from './policy/policy.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
 import { isObject, type Params, type Request } from './rpc/message.ts';
 import { gate, type Refusal, type Rules } from './rules.ts';
@@ -17,6 +18,8 @@ export interface ServiceOptions {
   readonly name: string;
   readonly open: OpenChannel;
   readonly rules: Rules;
+  /** What may be said to it and by it. */
+  readonly policy?: Policy | undefined;
   /** Judges each tool as it is listed now. */
   readonly judge?: Refusal;
   /** `auto`: one for each client where the server keeps something for a connection, by what it says of itself. */
@@ -178,6 +181,17 @@ export function service(options: ServiceOptions): Service {
     };
   }
 
+  function blocked(client: Identity, method: string, target: string | undefined, breach: Breach): void {
+    observer?.incident({ kind: 'call-blocked', server: name, client, method, target, ...breach });
+  }
+
+  /** Whether what a server says by itself may be passed on. */
+  function mayHear(client: Identity, method: string, text: string): boolean {
+    const breach = options.policy?.message(text);
+    if (breach) blocked(client, method, undefined, breach);
+    return breach === undefined;
+  }
+
   /** What would change the server for all who share it. */
   function shared(asking: Session, { id, method, params }: Request): string | undefined {
     const done = `{"jsonrpc":"2.0","id":${id},"result":{}}`;
@@ -211,7 +225,10 @@ export function service(options: ServiceOptions): Service {
             greeting,
             warm: false,
             first: 'legacy',
-            events: toOne(() => held.session),
+            events: toOne(
+              () => held.session,
+              (method, text) => mayHear(held.session?.identity ?? identity, method, text),
+            ),
           })
         : common;
       if (own) await behind.use();
@@ -235,9 +252,11 @@ export function service(options: ServiceOptions): Service {
     },
     find: sessions.find,
     call(identity, behind, request, write, caller) {
-      return observer
-        ? watchedCall(observer, told(identity, request), behind, write, caller)
-        : behind.call(write, caller);
+      const call = observer && told(identity, request);
+      const to = options.policy
+        ? policed(options.policy, behind, request, (breach) => blocked(identity, request.method, call?.target, breach))
+        : behind;
+      return call ? watchedCall(observer, call, to, write, caller) : to.call(write, caller);
     },
     refuses,
     instead(asking, request) {
@@ -258,15 +277,22 @@ export function service(options: ServiceOptions): Service {
 }
 
 /** A server with one client: what it says is for that one, what it asks is asked of that one. */
-function toOne(of: () => Session | undefined): PeerEvents {
+function toOne(of: () => Session | undefined, mayHear: (method: string, text: string) => boolean): PeerEvents {
   return {
-    onNotification: (_method, _params, text) => of()?.deliver(text),
+    onNotification(method, _params, text) {
+      if (mayHear(method, text)) of()?.deliver(text);
+    },
     onRequest(id, method, text) {
       const client = of();
       const name = JSON.stringify(id);
       if (method === 'ping' || !client) {
         const answer = client ? `{"jsonrpc":"2.0","id":${name},"result":{}}` : faultText(name, NOBODY);
         client?.backend.current()?.send(answer);
+        return;
+      }
+      if (!mayHear(method, text)) {
+        const fault = { code: CODE.forbidden, message: 'The gateway did not pass this on: it holds a secret' };
+        client.backend.current()?.send(faultText(name, fault));
         return;
       }
       client.asked.add(name);

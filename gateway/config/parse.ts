@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { type Limits, type Permissions, parseLimits, parsePermissions } from '../../runner/index.ts';
+import type { PolicyOptions } from '../policy/policy.ts';
 import { isObject } from '../rpc/message.ts';
 import type { Rules } from '../rules.ts';
 import { type ResourceServer, resourceServer, type TlsFiles, tlsFiles } from './access.ts';
@@ -42,6 +43,7 @@ export interface ServerConfig {
   /** As they stand in the file. */
   readonly tokens: readonly string[];
   readonly rules: Rules;
+  readonly policy: PolicyOptions;
   readonly sessions: 'auto' | 'shared' | 'per-client';
   readonly lazy: boolean;
   /** What can't be started ends the gateway instead of staying unavailable. */
@@ -154,6 +156,7 @@ function serverConfig(
       // An empty list says nothing, in either mode.
       ...(options.toolFilter && options.toolFilter.list.length > 0 ? { filter: options.toolFilter } : {}),
     },
+    policy: { limits: options.argumentLimits, secrets: options.secretPatterns },
     sessions: options.sessions ?? 'auto',
     lazy: options.lazy === true,
     required: options.panicIfInvalid === true,

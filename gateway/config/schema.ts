@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { ROLE_NAMES } from '../identity.ts';
+import { isPattern, limitSchema } from '../policy/limits.ts';
+import { SECRET_NAMES } from '../policy/secrets.ts';
 import { parseDuration } from './duration.ts';
 
 const duration = z.union([z.string(), z.number()]).transform((value, context) => {
@@ -18,6 +20,15 @@ const limit = z.int().min(1).max(1_000_000);
 const filter = z.strictObject({
   mode: z.enum(['allow', 'block']).default('allow'),
   list: z.array(z.string().max(400)).max(5000).default([]),
+});
+
+const secretPatterns = z.strictObject({
+  arguments: z.enum(['block', 'allow']).default('block'),
+  results: z.enum(['block', 'redact', 'allow']).default('block'),
+  also: z
+    .record(z.string().max(100), z.string().min(4).max(2_000).refine(isPattern, 'is no regular expression'))
+    .default({}),
+  except: z.array(z.enum(SECRET_NAMES as [string, ...string[]])).default([]),
 });
 
 /** The fields of TBXark's `options`, and below them this gateway's own. */
@@ -39,6 +50,8 @@ const options = z.strictObject({
   maxQueued: limit.optional(),
   maxSessions: limit.optional(),
   maxContainers: limit.optional(),
+  argumentLimits: z.record(z.string().max(400), limitSchema).optional(),
+  secretPatterns: secretPatterns.optional(),
 });
 
 const address = z.union([z.literal(''), z.url({ protocol: /^https?$/ })]);

@@ -49,7 +49,7 @@ export function skipSpace(text: string, at: number): number {
   }
 }
 
-function skipValue(text: string, at: number): number {
+export function skipValue(text: string, at: number): number {
   const first = text.charCodeAt(at);
   if (first === QUOTE) return skipString(text, at);
   if (first !== 123 && first !== 91) return skipWord(text, at);

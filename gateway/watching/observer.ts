@@ -32,6 +32,16 @@ export type Incident =
   | { readonly kind: 'unusual'; readonly server: string; readonly pattern: string; readonly what: string }
   | { readonly kind: 'entry-refused'; readonly server: string; readonly status: number }
   | {
+      /** By what was said or answered; never with a word of it. */
+      readonly kind: 'call-blocked';
+      readonly server: string;
+      readonly client: Call['client'];
+      readonly method: string;
+      readonly target: string | undefined;
+      readonly where: 'arguments' | 'result' | 'message';
+      readonly rule: string;
+    }
+  | {
       readonly kind: 'call-refused';
       readonly server: string;
       readonly client: Call['client'];

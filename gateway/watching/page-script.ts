@@ -91,6 +91,7 @@ function told(incident) {
     'egress-refused': 'was refused a connection to ' + incident.host + ':' + incident.port,
     'entry-refused': 'somebody was not let in (' + incident.status + ')',
     'call-refused': (incident.client && incident.client.name) + ' was refused ' + incident.method + ' ' + (incident.target || ''),
+    'call-blocked': (incident.client && incident.client.name) + ' was refused ' + (incident.target || incident.method) + ': ' + incident.where + ' (' + incident.rule + ')',
     unusual: incident.what,
   }[kind] || kind;
   return server + ': ' + what;

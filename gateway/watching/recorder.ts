@@ -82,6 +82,15 @@ function detailsOf(incident: Incident): Readonly<Record<string, string | number 
       return { host: incident.host.slice(0, LONGEST), port: incident.port };
     case 'entry-refused':
       return { status: incident.status };
+    case 'call-blocked':
+      return {
+        client: incident.client.name,
+        token: incident.client.id,
+        method: incident.method,
+        target: plainTarget(incident.target),
+        where: incident.where,
+        rule: incident.rule.slice(0, LONGEST),
+      };
     case 'call-refused':
       return {
         client: incident.client.name,

@@ -4,7 +4,13 @@ import type { RpcFault } from '../rpc/fault.ts';
 import type { Call, Observer, Outcome } from './observer.ts';
 
 /** Passes a call on to a server when the observer lets it, and the answer back when the observer has it. */
-export function watchedCall(observer: Observer, call: Call, behind: Backend, write: Write, caller: Caller): Handle {
+export function watchedCall(
+  observer: Observer,
+  call: Call,
+  behind: Pick<Backend, 'call'>,
+  write: Write,
+  caller: Caller,
+): Handle {
   const since = performance.now();
   let handle: Handle | undefined;
   let begun = 0;
