@@ -122,7 +122,8 @@ async function makeLayer(
     ingested = await outside.ingest(blob);
   } catch (error) {
     // What can't be made on this machine may have come here with an image that was pulled: the lock says which bytes it must be.
-    if (!isFault(error, 'bytecode-unavailable') || !layer.output || !(await outside.has(layer.output))) throw error;
+    const elsewhere = isFault(error, 'bytecode-unavailable') || isFault(error, 'bridge-unavailable');
+    if (!elsewhere || !layer.output || !(await outside.has(layer.output))) throw error;
     return { output: layer.output, cached: true };
   }
   const { digest, size } = ingested;

@@ -1,4 +1,5 @@
 import { type Digest, sha256 } from '../digest/index.ts';
+import { BRIDGE_ENTRYPOINT, BRIDGE_PORT } from './bridge/index.ts';
 import { type LayerOutput, type Lock, lockDigest } from './lock.ts';
 import { architectureOf, type Platform } from './platform.ts';
 
@@ -74,7 +75,12 @@ export function assemble(lock: Lock, platform: Platform, layers: readonly ImageL
     config: {
       User: '65532:65532',
       Env: environment(lock, base),
-      Entrypoint: [...lock.entrypoint, ...(lock.launch?.args ?? [])],
+      Entrypoint: [
+        ...(lock.transport === 'http' ? BRIDGE_ENTRYPOINT : []),
+        ...lock.entrypoint,
+        ...(lock.launch?.args ?? []),
+      ],
+      ...(lock.transport === 'http' ? { ExposedPorts: { [`${BRIDGE_PORT}/tcp`]: {} } } : {}),
       ...(lock.launch && lock.launch.defaults.length > 0 ? { Cmd: lock.launch.defaults } : {}),
       WorkingDir: '/home/nonroot',
       Labels: {

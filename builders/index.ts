@@ -29,6 +29,7 @@ export { fetchLocal, LOCAL_INDEX, type LocalFile, readLocalFile } from './local.
 export {
   type Artifact,
   type Base,
+  type BridgeArtifact,
   type DebArtifact,
   formatLock,
   inputsOf,

@@ -50,7 +50,9 @@ const npmFile = z.strictObject({
 });
 const wheelFile = z.strictObject({ kind: z.literal('wheel'), ...file, origin });
 const debFile = z.strictObject({ kind: z.literal('deb'), ...file, architecture: text });
-const artifact = z.discriminatedUnion('kind', [npmFile, wheelFile, debFile]);
+/** What serves a stdio server over HTTP: a file that comes with mcp-build. */
+const bridgeFile = z.strictObject({ kind: z.literal('bridge'), ...file });
+const artifact = z.discriminatedUnion('kind', [npmFile, wheelFile, debFile, bridgeFile]);
 
 const layerOutput = z.strictObject({
   /** SHA-256 of the uncompressed tar: the layer's identity. */
@@ -62,7 +64,7 @@ const layerOutput = z.strictObject({
 
 const layer = z.strictObject({
   name: z.enum([
-    ...(['base', 'runtime', 'system', 'dependencies', 'server'] as const),
+    ...(['base', 'runtime', 'system', 'dependencies', 'server', 'bridge'] as const),
     /** Compiled from the layer of that name; what they are made from is all in that one and in the base. */
     ...(['base-bytecode', 'dependencies-bytecode', 'server-bytecode'] as const),
   ]),
@@ -127,6 +129,8 @@ export const lockSchema = z.strictObject({
   bin: text.optional(),
   /** The container's argv; the first word is an absolute path in the image. */
   entrypoint: z.array(text).min(1).readonly(),
+  /** `http`: its last layer is a bridge, which starts the server and serves it as Streamable HTTP. Without it a server speaks over stdio. */
+  transport: z.literal('http').optional(),
   /** What its archives may hold beyond the defaults (docs/limits.md), as whoever locked it allowed. */
   limits: limits.optional(),
   /** What the server's `server.json` says of its start, where it was locked by one. */
@@ -149,6 +153,7 @@ export type Artifact = z.infer<typeof artifact>;
 export type NpmArtifact = z.infer<typeof npmFile>;
 export type WheelArtifact = z.infer<typeof wheelFile>;
 export type DebArtifact = z.infer<typeof debFile>;
+export type BridgeArtifact = z.infer<typeof bridgeFile>;
 
 /**
  * The bytes of one locked file, found by its name and checked against its hash: throws `integrity` before the last chunk if they

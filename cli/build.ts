@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
-import { looksLikeSource, type Platform } from '../builders/index.ts';
+import { type Lock, looksLikeSource, type Platform } from '../builders/index.ts';
+import { McpBuildError } from '../errors/index.ts';
 import { openLayout } from '../registry/index.ts';
 import { buildLock } from './line/build.ts';
 import { lockFolderOf, readLockFolder, writeOutputs } from './line/folder.ts';
@@ -7,7 +8,16 @@ import { homeOf } from './line/home.ts';
 import { type Output, parseOutput, writeOutput } from './line/output.ts';
 import { stateLock } from './line/source.ts';
 import { localPlaces } from './line/wanted.ts';
-import { examples, jsonOption, packageOption, platformOption, repeated, usage } from './options.ts';
+import {
+  examples,
+  jsonOption,
+  packageOption,
+  platformOption,
+  repeated,
+  type Transport,
+  transportOption,
+  usage,
+} from './options.ts';
 import { bytes, table, terminal } from './terminal.ts';
 
 interface Options {
@@ -16,6 +26,7 @@ interface Options {
   readonly file?: readonly string[];
   readonly locked?: boolean;
   readonly layerCache: boolean;
+  readonly transport?: Transport;
   readonly output?: Output;
   readonly json?: boolean;
 }
@@ -33,6 +44,7 @@ export function buildCommand(): Command {
       repeated('--file <path>', 'a locked file that no index has, where it is not beside the lock', (word) => word),
     )
     .option('--locked', 'fail when a digest differs from the one in the lock')
+    .addOption(transportOption())
     .option('--no-layer-cache', 'make the layers of the server anew')
     .addOption(
       new Option('--output <where>', 'oci:DIR, docker-archive:FILE or docker, beside the store').argParser((value) =>
@@ -45,6 +57,7 @@ export function buildCommand(): Command {
       examples(
         ['mcp-build build server-memory', 'from ./lockfiles/server-memory/'],
         ['mcp-build build npm:@modelcontextprotocol/server-memory', 'lock and build in one go'],
+        ['mcp-build build npm:@modelcontextprotocol/server-memory --transport http', 'served over HTTP, for a cluster'],
         ['mcp-build build server-memory --output docker-archive:memory.tar', 'for `docker load`'],
       ),
     )
@@ -60,10 +73,13 @@ export function buildCommand(): Command {
             environment,
             platforms: options.platform,
             package: options.package,
+            transport: options.transport === 'http' ? 'http' : undefined,
             progress: out.progress,
           })
         : lockFolderOf(workspace, target);
       const { lock } = await readLockFolder(folder);
+      if (options.transport !== undefined && options.transport !== (lock.transport ?? 'stdio'))
+        throw otherTransport(lock, options.transport);
       const store = await openLayout(home.store);
       const built = await buildLock(lock, {
         platforms: options.platform ?? (Object.keys(lock.platforms) as Platform[]),
@@ -110,4 +126,15 @@ export function buildCommand(): Command {
         ].join('\n'),
       );
     });
+}
+
+/** How a server is reached is part of its lock: the same lock always gives the same image. */
+function otherTransport(lock: Lock, asked: Transport): McpBuildError {
+  return new McpBuildError({
+    code: 'transport-not-locked',
+    message: `${lock.name} is locked for ${lock.transport ?? 'stdio'}, not for ${asked}`,
+    input: lock.name,
+    fix: `Write transport: ${asked} in the manifest, or give --transport ${asked} to \`mcp-build lock\`, and lock it again.`,
+    exit: 2,
+  });
 }

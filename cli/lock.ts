@@ -26,7 +26,16 @@ import { hasBytecode, type Locked, lockSource, packageCount, RELEASE_AGE_DAYS } 
 import { vetLock } from './line/lock-vet.ts';
 import { findManifest, MANIFEST, readManifest, type ServerEntry, serverEntry } from './line/manifest/index.ts';
 import { checkWanted, keepLocal, localPlaces, type Wanted, wantedSource } from './line/wanted.ts';
-import { daysOption, examples, jsonOption, packageOption, platformOption, usage } from './options.ts';
+import {
+  daysOption,
+  examples,
+  jsonOption,
+  packageOption,
+  platformOption,
+  type Transport,
+  transportOption,
+  usage,
+} from './options.ts';
 import { type Terminal, terminal } from './terminal.ts';
 
 interface Options extends LimitFlags {
@@ -38,6 +47,7 @@ interface Options extends LimitFlags {
   readonly base?: string;
   readonly system?: readonly string[];
   readonly bytecode?: boolean;
+  readonly transport?: Transport;
   readonly refresh?: boolean;
   readonly check?: boolean;
   readonly policy?: string;
@@ -74,7 +84,8 @@ export function lockCommand(): Command {
       ]),
     )
     .option('--bytecode', 'Python byte-code; on by default where this machine can compile it')
-    .option('--no-bytecode', 'no Python byte-code: a smaller image, whose server starts slower');
+    .option('--no-bytecode', 'no Python byte-code: a smaller image, whose server starts slower')
+    .addOption(transportOption());
   for (const option of limitOptions()) command.addOption(option);
   return command
     .addOption(new Option('--refresh', 'follow the native lock files, which a bot has bumped').conflicts('check'))
@@ -114,7 +125,7 @@ async function entryOf(name: string): Promise<ServerEntry | undefined> {
 
 /** What is in the manifest is said there: a flag would make a lock that the next command calls outdated. */
 function onlyOwnFlags(name: string, command: Command): void {
-  const given = ['name', 'platform', 'bin', 'base', 'system', 'bytecode'].find(
+  const given = ['name', 'platform', 'bin', 'base', 'system', 'bytecode', 'transport'].find(
     (flag) => command.getOptionValueSource(flag) === 'cli',
   );
   if (given === undefined) return;
@@ -228,6 +239,7 @@ async function lock(text: string, options: Options, age: boolean): Promise<void>
   const base = options.base === undefined ? kept?.lock.base : parseBase(options.base);
   const system = options.system ?? kept?.lock.system;
   const bytecode = options.bytecode ?? (kept ? hasBytecode(kept.lock) : undefined);
+  const transport = options.transport ?? kept?.lock.transport;
   const { rules } = await vettingRules(environment, process.cwd(), options.policy);
   const releaseAge = age ? options.releaseAge : Math.max(options.releaseAge, policyAge(rules));
   const resolved = await lockSource(source, {
@@ -238,6 +250,7 @@ async function lock(text: string, options: Options, age: boolean): Promise<void>
     ...(base === undefined ? {} : { base }),
     ...(system === undefined ? {} : { system }),
     ...(bytecode === undefined ? {} : { bytecode }),
+    ...(transport === 'http' ? { transport } : {}),
     overrides: kept?.lock.overrides,
     ...(kept ? { native: kept.files } : {}),
     previous: previous?.lock,

@@ -54,3 +54,12 @@ export function repeated<T>(flags: string, description: string, parse: (word: st
     (value: string, previous: readonly T[] | undefined) => [...(previous ?? []), usage(() => parse(value))],
   );
 }
+
+export type Transport = 'stdio' | 'http';
+
+export function transportOption(): Option {
+  return new Option(
+    '--transport <how>',
+    'http: the image serves Streamable HTTP, for a cluster; stdio by default',
+  ).choices(['stdio', 'http']);
+}

@@ -17,13 +17,18 @@ export interface RunImage {
   readonly diffIds: readonly Digest[];
   readonly documents: { readonly manifest: Uint8Array; readonly config: Uint8Array };
   readonly env: readonly string[];
+  /** What starts the server: without the bridge that an image for HTTP has before it, since a run speaks to its server itself. */
   readonly entrypoint: readonly string[];
+  readonly bridged?: boolean;
   readonly cmd: readonly string[];
   /** Folders that would each get a volume of their own. */
   readonly volumes: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
 }
+
+/** In an image for HTTP the second word of its entrypoint; what it starts follows. */
+const BRIDGE = '/usr/local/lib/mcp-build/bridge.mjs';
 
 /**
  * Reads an image's documents from a store, by digest all the way down.
@@ -45,6 +50,8 @@ export async function readImage(
   if (rootfs.diff_ids.length !== parsed.layers.length) {
     throw invalid(manifest.digest, `has ${parsed.layers.length} layers and ${rootfs.diff_ids.length} diffIDs`);
   }
+  const entrypoint = config?.Entrypoint ?? [];
+  const bridged = entrypoint[1] === BRIDGE && entrypoint.length > 2;
   return {
     manifest: plain(manifest),
     config: plain(parsed.config),
@@ -52,7 +59,8 @@ export async function readImage(
     diffIds: rootfs.diff_ids,
     documents: { manifest: manifestBytes, config: configBytes },
     env: config?.Env ?? [],
-    entrypoint: config?.Entrypoint ?? [],
+    entrypoint: bridged ? entrypoint.slice(2) : entrypoint,
+    ...(bridged ? { bridged } : {}),
     cmd: config?.Cmd ?? [],
     volumes: Object.keys(config?.Volumes ?? {}),
     annotations: parsed.annotations ?? {},

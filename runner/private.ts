@@ -69,12 +69,13 @@ export async function removePrivate(folder: string): Promise<void> {
  * @throws McpBuildError `environment-undeliverable` for an image that starts with neither
  */
 export function environmentLaunch(
-  image: Pick<RunImage, 'entrypoint' | 'cmd' | 'env' | 'annotations'>,
+  image: Pick<RunImage, 'entrypoint' | 'cmd' | 'env' | 'annotations' | 'bridged'>,
   args: readonly string[],
   values: Readonly<Record<string, string>>,
 ): { readonly launch: Pick<Launch, 'entrypoint' | 'args'>; readonly files: readonly Private[] } {
   const command = args.length > 0 ? args : image.cmd;
-  if (Object.keys(values).length === 0) return { launch: { args: command }, files: [] };
+  const plain = image.bridged ? { entrypoint: image.entrypoint } : {};
+  if (Object.keys(values).length === 0) return { launch: { ...plain, args: command }, files: [] };
   const json = JSON.stringify(values);
   const interpreter = interpreterOf(image);
   if (interpreter?.kind === 'node') {

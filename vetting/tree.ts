@@ -66,7 +66,7 @@ export function packagesOf(
         const group = groups.get(ref) ?? { files: new Map(), base: true, server: false };
         group.files.set(fileKey(file), file);
         if (layer.name === 'server') group.server = true;
-        if (!['base', 'runtime'].includes(layer.name)) group.base = false;
+        if (!['base', 'runtime', 'bridge'].includes(layer.name)) group.base = false;
         groups.set(ref, group);
         if (file.kind === 'npm') for (const at of file.locations) locations.set(at, file);
         if (file.kind === 'wheel') byProject.set(file.name, ref);

@@ -1,3 +1,4 @@
+import { bakeBridge, fetchBridge } from '../../builders/bridge/index.ts';
 import type {
   Adapter,
   Artifact,
@@ -35,6 +36,11 @@ export async function* fetchArtifact(artifact: Artifact, options: FetchOptions):
     case 'deb':
       yield* (await import('../../builders/debian/index.ts')).fetchDeb(artifact, options);
       return;
+    case 'bridge': {
+      const { imagesFolder } = await import('../../builders/debian/index.ts');
+      yield* fetchBridge(artifact, await imagesFolder());
+      return;
+    }
   }
 }
 
@@ -53,6 +59,9 @@ export async function* bake(
       return;
     case 'pypi/1':
       yield* (await adapterOf('pypi')).bake(layer, platform, open, below);
+      return;
+    case 'bridge/1':
+      yield* bakeBridge(layer, open);
       return;
     case 'python-bytecode/1':
       yield* python.bake(layer, platform, below);

@@ -139,8 +139,8 @@ export async function readLock(
   const own = new Set<string>();
   for (const { layers } of Object.values(lock.platforms)) {
     for (const { name, files } of layers) {
-      if (name === 'base' || name === 'runtime') continue;
-      for (const file of files) if (file.kind !== 'deb') wanted.set(fileKey(file), file);
+      if (name === 'base' || name === 'runtime' || name === 'bridge') continue;
+      for (const file of files) if (file.kind === 'npm' || file.kind === 'wheel') wanted.set(fileKey(file), file);
       if (name === 'server') for (const file of files) own.add(fileKey(file));
     }
   }

@@ -137,7 +137,7 @@ export function descriptor({ mediaType, digest, size }: Document) {
 }
 
 function isServers(layer: LayerLock): boolean {
-  return !['base', 'base-bytecode', 'runtime'].includes(layer.name);
+  return !['base', 'base-bytecode', 'runtime', 'bridge'].includes(layer.name);
 }
 
 function fetchOptions({ home, environment, workspace, files }: BuildOptions) {

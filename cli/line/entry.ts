@@ -75,6 +75,7 @@ export async function resolveEntry(
     ...(entry.base === undefined ? {} : { base: entry.base }),
     ...(entry.system.length > 0 ? { system: entry.system } : {}),
     ...(bytecode === undefined ? {} : { bytecode }),
+    ...(entry.transport === undefined ? {} : { transport: entry.transport }),
     overrides: overridesOf(entry),
     young: entry.releaseAgeExceptions
       .filter(({ expires }) => expires > now.getTime())
@@ -126,6 +127,7 @@ export async function lockDifferences(entry: ServerEntry, { lock }: LockFolder):
   differList(found, 'overrides', overridden(lock.overrides ?? {}), overridden(overridesOf(entry)));
   if (entry.bytecode !== undefined && entry.bytecode !== hasBytecode(lock))
     differ('bytecode', String(hasBytecode(lock)), String(entry.bytecode));
+  if (entry.transport !== lock.transport) differ('transport', lock.transport ?? 'stdio', entry.transport ?? 'stdio');
   // A lock without a cut-off has taken whatever there was.
   if (lock.before === null && (entry.releaseAge ?? RELEASE_AGE_DAYS) > 0)
     differ('releaseAge', 'any', `${entry.releaseAge ?? RELEASE_AGE_DAYS} days`);

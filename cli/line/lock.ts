@@ -1,5 +1,6 @@
+import { bridgeArtifact, bridgeLayer } from '../../builders/bridge/index.ts';
 import { BYTECODE_TRANSFORM, bytecodeLayer } from '../../builders/bytecode/index.ts';
-import { imagesFolders, lockSystem, readBaseLock } from '../../builders/debian/index.ts';
+import { imagesFolder, imagesFolders, lockSystem, readBaseLock } from '../../builders/debian/index.ts';
 import {
   type Base,
   defaultName,
@@ -52,6 +53,8 @@ export interface LockOptions {
   readonly young?: readonly { readonly name: string; readonly version: string }[];
   /** Python byte-code; by default where this machine can compile it. */
   readonly bytecode?: boolean;
+  /** `http`: with a bridge in front of it. */
+  readonly transport?: 'http' | undefined;
   /** The lock that is made anew: what stays the same in it keeps its dates. */
   readonly previous?: Lock | undefined;
   readonly home: Home;
@@ -114,7 +117,10 @@ async function lockWithin(source: Source, options: LockOptions): Promise<Locked>
       ...(await baseLayers(base, base.kind === 'recipe' ? base.recipe : adapter.base, platform, options.environment)),
       ...own,
     ];
-    platforms[platform] = { layers: bytecode ? withBytecode(layers) : layers };
+    const whole = bytecode ? withBytecode(layers) : layers;
+    platforms[platform] = {
+      layers: options.transport === 'http' ? await withBridge(whole, platform, options.environment) : whole,
+    };
   }
   const lock: Lock = {
     lockVersion: 1,
@@ -129,6 +135,7 @@ async function lockWithin(source: Source, options: LockOptions): Promise<Locked>
     ...(options.overrides && Object.keys(options.overrides).length > 0 ? { overrides: options.overrides } : {}),
     ...(options.bin === undefined ? {} : { bin: options.bin }),
     entrypoint: resolution.entrypoint,
+    ...(options.transport === undefined ? {} : { transport: options.transport }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.launch === undefined ? {} : { launch: options.launch }),
     platforms,
@@ -162,6 +169,21 @@ function withBytecode(layers: readonly LayerLock[]): readonly LayerLock[] {
     const { name } = layer;
     return name === 'base' || name === 'dependencies' || name === 'server' ? [layer, bytecodeLayer(name)] : [layer];
   });
+}
+
+/** On top, so that no file of the server replaces it; below everything the Node that starts it, where the server brings none. */
+async function withBridge(
+  layers: readonly LayerLock[],
+  platform: Platform,
+  environment: Environment,
+): Promise<readonly LayerLock[]> {
+  const bridge = bridgeLayer(await bridgeArtifact(await imagesFolder()));
+  if (layers.some(({ name }) => name === 'runtime')) return [...layers, bridge];
+  // The very layer of servers from npm: where both are, it is there once.
+  const node = await baseLayers({ kind: 'recipe', recipe: 'node24' }, 'node24', platform, environment);
+  const bases = layers.filter(({ name }) => name === 'base' || name === 'base-bytecode');
+  const own = layers.filter((layer) => !bases.includes(layer));
+  return [...bases, ...node.filter(({ name }) => name === 'runtime'), ...own, bridge];
 }
 
 /** Whether any of a lock's layers is byte-code. */
@@ -268,7 +290,7 @@ export function packageCount(lock: Lock): number {
   const names = new Set<string>();
   for (const { layers } of Object.values(lock.platforms)) {
     for (const layer of layers) {
-      if (layer.name === 'base' || layer.name === 'runtime') continue;
+      if (layer.name === 'base' || layer.name === 'runtime' || layer.name === 'bridge') continue;
       for (const file of layer.files) names.add(`${file.name}@${file.version}`);
     }
   }

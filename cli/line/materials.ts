@@ -136,7 +136,7 @@ function wheelsNamed(lock: Lock, platform: Platform, names: readonly string[]): 
 
 function plainMaterial(file: Artifact, layer: Material['layer']): Material {
   return {
-    kind: file.kind,
+    kind: file.kind === 'bridge' ? 'tool' : file.kind,
     name: file.name,
     version: file.version,
     file: file.file.split('/').at(-1) ?? file.file,

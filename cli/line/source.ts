@@ -20,6 +20,8 @@ export interface StateLockOptions {
   readonly bin?: string | undefined;
   /** Which package of a `server.json`, where it has several. */
   readonly package?: string | undefined;
+  /** `http`: with a bridge in front of it; a lock of its own. */
+  readonly transport?: 'http' | undefined;
   /** The host's by default. */
   readonly platforms?: readonly Platform[] | undefined;
   readonly progress?: (line: string) => void;
@@ -61,6 +63,7 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
       local: rest.local,
       now: new Date(),
       ...(options.bin === undefined ? {} : { bin: options.bin }),
+      ...(options.transport === undefined ? {} : { transport: options.transport }),
       ...(options.progress ? { progress: options.progress } : {}),
     });
     await checkWanted(rest, locked, options);
@@ -90,23 +93,25 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
 /** The folder of the lock for a word of the command line, whether it is there or not. @throws McpBuildError as `wantedSource` */
 export async function folderOf(
   text: string,
-  options: Pick<StateLockOptions, 'home' | 'environment' | 'package' | 'bin'>,
+  options: Pick<StateLockOptions, 'home' | 'environment' | 'package' | 'bin' | 'transport'>,
 ): Promise<string> {
   if (!looksLikeServerJson(text) && !looksLikeFile(text))
-    return stateLockFolder(options.home, parseSource(text), options.bin);
+    return stateLockFolder(options.home, parseSource(text), options.bin, options.transport);
   const { documentKey } = await import('./wanted.ts');
   const choice = [options.package ?? 'package', ...(options.bin === undefined ? [] : [options.bin])];
   return join(
     options.home.locks,
     looksLikeFile(text) ? 'file' : 'server-json',
     hexOf(await documentKey(text, options)),
-    choice.map(segment).join(','),
+    choice.map(segment).join(',') + (options.transport === undefined ? '' : `,,${options.transport}`),
   );
 }
 
 /** One folder a source; whatever a name or range holds is one path segment. No range has a comma behind an escaped one. */
-export function stateLockFolder(home: Home, source: Source, bin?: string): string {
-  const range = segment(source.range || 'newest') + (bin === undefined ? '' : `,${segment(bin)}`);
+export function stateLockFolder(home: Home, source: Source, bin?: string, transport?: 'http'): string {
+  // Two commas: no command's name ends with one.
+  const over = transport === undefined ? '' : `,,${transport}`;
+  const range = segment(source.range || 'newest') + (bin === undefined ? '' : `,${segment(bin)}`) + over;
   return join(home.locks, source.ecosystem, segment(source.name), range);
 }
 

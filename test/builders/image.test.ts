@@ -31,6 +31,17 @@ describe('assemble', () => {
     expect(manifest.digest).toBe(sha256(manifest.bytes));
   });
 
+  it('puts the bridge before the entrypoint of a server that is locked for HTTP, and changes nothing of others', () => {
+    const { config } = assemble({ ...lock, transport: 'http' }, 'linux/amd64', layers);
+    expect(json(config.bytes).config).toMatchObject({
+      Entrypoint: ['/usr/local/bin/node', '/usr/local/lib/mcp-build/bridge.mjs', ...lock.entrypoint],
+      ExposedPorts: { '8080/tcp': {} },
+      User: '65532:65532',
+    });
+    expect(json(assemble(lock, 'linux/amd64', layers).config.bytes).config).not.toHaveProperty('ExposedPorts');
+    expect(lockDigest({ ...lock, transport: 'http' })).not.toBe(lockDigest(lock));
+  });
+
   it('depends on nothing of another platform, nor on what a build wrote into the lock', () => {
     const wider: Lock = {
       ...lock,

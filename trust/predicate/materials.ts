@@ -12,7 +12,7 @@ export interface Material {
   readonly integrity: Integrity | Digest;
   /** In bytes, where known. */
   readonly size?: number | undefined;
-  readonly layer: 'base' | 'runtime' | 'system' | 'dependencies' | 'server' | 'tool';
+  readonly layer: 'base' | 'runtime' | 'system' | 'dependencies' | 'server' | 'bridge' | 'tool';
   /** Architecture of a deb, in Debian's spelling. */
   readonly architecture?: string | undefined;
   /** An SPDX expression, or whatever the package says instead. */

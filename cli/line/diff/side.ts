@@ -118,7 +118,7 @@ export async function sideOfImage(store: Store, image: Descriptor, name: string)
     add(found, ref, {
       versions: [version ?? ''],
       licences,
-      base: layer === 'base' || layer === 'runtime',
+      base: layer === 'base' || layer === 'runtime' || layer === 'bridge',
       security: false,
     });
   }

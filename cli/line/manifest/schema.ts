@@ -125,6 +125,10 @@ const server = z.strictObject({
   platforms: platforms.optional(),
   base: base.optional(),
   bytecode: z.boolean().optional().describe('Python byte-code; by default where this machine can compile it.'),
+  transport: z
+    .enum(['stdio', 'http'], { error: 'write stdio or http' })
+    .optional()
+    .describe('http: the image serves Streamable HTTP, for a cluster; stdio by default.'),
 });
 
 export const manifestSchema = z

@@ -46,6 +46,8 @@ export interface ServerEntry {
   readonly platforms: readonly Platform[];
   readonly base?: Base;
   readonly bytecode?: boolean;
+  /** Undefined: stdio. */
+  readonly transport?: 'http';
 }
 
 export interface Secret {

@@ -1,0 +1,117 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import { BACKEND_LIMITS } from '../backend.ts';
+import { front, type Health } from '../http/front.ts';
+import { guard } from '../http/guard.ts';
+import { listenOn } from '../http/serve.ts';
+import { ANYBODY } from '../identity.ts';
+import { SESSION_LIMITS, type ServiceOptions, service } from '../service.ts';
+import type { OpenChannel } from '../upstream/channel.ts';
+
+export interface BridgeOptions {
+  readonly open: OpenChannel;
+  /** 0 takes any that is free. */
+  readonly port: number;
+  /** Names it is reached by, beside this machine's own and any address. */
+  readonly hosts: readonly string[];
+  readonly sessions: ServiceOptions['sessions'];
+  /** Servers that run for one client each. */
+  readonly servers: number;
+  readonly say: (line: string) => void;
+}
+
+export interface Bridge {
+  readonly url: string;
+  health(): Health;
+  /** Says that it is not ready, answers what comes for `least` milliseconds, and what is under way for `most` at most; then ends. */
+  drain(least: number, most: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const NAME = 'server';
+const MAX_BODY = 16 * 1024 * 1024;
+/** For connections to end by themselves, in milliseconds. */
+const CLOSE_GRACE = 1_000;
+
+/**
+ * One server over stdio as Streamable HTTP at `/mcp`, in both generations, for whoever reaches it: a gateway's own way of serving, without its
+ * tokens, rules and records. Those are outside, in the gateway, which is the only one that the network lets in.
+ * @throws McpBuildError `address-unavailable`
+ */
+export async function openBridge(options: BridgeOptions): Promise<Bridge> {
+  let draining = false;
+  let active = 0;
+  const names = guard({ hosts: options.hosts, origins: [], anyHost: false });
+  // No page can have an address as its name and belong to somebody else; the prober of a cluster uses nothing but the address.
+  const addresses = guard({ hosts: [], origins: [], anyHost: true });
+  const behind = service({
+    name: NAME,
+    open: options.open,
+    rules: { readOnly: false },
+    sessions: options.sessions,
+    lazy: false,
+    first: 'modern',
+    limits: { ...BACKEND_LIMITS, ...SESSION_LIMITS, own: options.servers },
+    timeout: 0,
+    say: options.say,
+  });
+  const health = (): Health => {
+    const state = behind.state();
+    return { ready: state === 'up' && !draining, servers: { [NAME]: { state } } };
+  };
+  const answer = front({
+    guard: () => (request, response) => (isAddress(request) ? addresses : names)(request, response),
+    door: () => ({ enter: () => ANYBODY }),
+    service: (name) => (name === NAME ? behind : undefined),
+    health,
+    base: () => '',
+    maxBody: () => MAX_BODY,
+  });
+  const listening = await listenOn(
+    { kind: 'tcp', host: '', port: options.port },
+    (request: IncomingMessage, response: ServerResponse) => {
+      active += 1;
+      response.once('close', () => {
+        active -= 1;
+      });
+      if (draining) response.setHeader('connection', 'close');
+      // Behind it is one server: its address needs no name.
+      request.url = routed(request.url ?? '/');
+      answer(request, response);
+    },
+    undefined,
+  );
+  const bridge: Bridge = {
+    url: listening.url,
+    health,
+    async drain(least, most) {
+      draining = true;
+      const start = Date.now();
+      for (;;) {
+        const passed = Date.now() - start;
+        if (passed >= most || (passed >= least && active === 0)) break;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await bridge.close();
+    },
+    async close() {
+      const closing = listening.close(CLOSE_GRACE);
+      await behind.close();
+      await closing;
+    },
+  };
+  return bridge;
+}
+
+/** `/mcp` and the two addresses of health; everything else leads nowhere. */
+function routed(url: string): string {
+  const at = url.indexOf('?');
+  const path = at < 0 ? url : url.slice(0, at);
+  if (path === '/mcp' || path === '/mcp/') return `/${NAME}/mcp`;
+  return path === '/_healthz' || path === '/_readyz' ? path : '/';
+}
+
+function isAddress({ headers: { host = '' } }: IncomingMessage): boolean {
+  const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
+  return isIP(name) !== 0;
+}
