@@ -11,13 +11,15 @@ import {
   jsonOf,
   markdownOf,
   type Outcome,
+  parseShard,
   publishPolicy,
   publishServers,
   rowsOf,
+  type Shard,
   wordOf,
 } from './line/publish/index.ts';
 import { manifestSigner, type SignerFlags, signerOf, signerOptions } from './line/signer.ts';
-import { examples, jsonOption } from './options.ts';
+import { examples, jsonOption, usage } from './options.ts';
 import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
 import { bytes, table, terminal } from './terminal.ts';
 
@@ -28,6 +30,7 @@ interface Options extends RegistryFlags, SignerFlags {
   readonly test: boolean;
   readonly recheck?: boolean;
   readonly jobs: number;
+  readonly shard?: Shard;
 }
 
 export function publishCommand(): Command {
@@ -53,6 +56,12 @@ export function publishCommand(): Command {
         return jobs;
       }),
     )
+    .addOption(
+      new Option(
+        '--shard <i/n>',
+        'only the i-th of n parts, each server being in exactly one: for CI jobs side by side',
+      ).argParser((text) => usage(() => parseShard(text))),
+    )
     .addOption(plainHttpOption())
     .addOption(certificatesOption())
     .addOption(jsonOption())
@@ -63,6 +72,7 @@ export function publishCommand(): Command {
         ['mcp-build publish --keyless --json', 'in CI, as the job’s own identity'],
         ['mcp-build publish server-memory --to localhost:5000/mcp', 'one server, to a registry of your own'],
         ['mcp-build publish --dry-run', 'in a pull request'],
+        ['mcp-build publish --keyless --shard 2/4', 'in the second of four CI jobs'],
       ),
     );
   for (const option of signerOptions()) command.addOption(option);
@@ -99,6 +109,7 @@ async function publish(names: readonly string[], options: Options): Promise<numb
       now: new Date(),
     },
     names,
+    ...(options.shard === undefined ? {} : { shard: options.shard }),
     parallel: options.jobs,
     explain: (error) => explain(error).fault,
     onStep: view.step,

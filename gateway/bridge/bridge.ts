@@ -5,7 +5,8 @@ import { front, type Health } from '../http/front.ts';
 import { guard } from '../http/guard.ts';
 import { listenOn } from '../http/serve.ts';
 import { ANYBODY } from '../identity.ts';
-import { SESSION_LIMITS, type ServiceOptions, service } from '../service.ts';
+import { LEGACY } from '../peer.ts';
+import { SESSION_LIMITS, type Service, type ServiceOptions, service } from '../service.ts';
 import type { OpenChannel } from '../upstream/channel.ts';
 
 export interface BridgeOptions {
@@ -55,6 +56,7 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
     timeout: 0,
     say: options.say,
   });
+  const sessions = options.sessions === 'shared' ? adoption(behind) : undefined;
   const health = (): Health => {
     const state = behind.state();
     return { ready: state === 'up' && !draining, servers: { [NAME]: { state } } };
@@ -77,7 +79,9 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
       if (draining) response.setHeader('connection', 'close');
       // Behind it is one server: its address needs no name.
       request.url = routed(request.url ?? '/');
-      answer(request, response);
+      const adopted = sessions?.(request);
+      if (adopted) void adopted.then(() => answer(request, response));
+      else answer(request, response);
     },
     undefined,
   );
@@ -101,6 +105,41 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
     },
   };
   return bridge;
+}
+
+/** How many sessions of other bridges are known by another name here. */
+const ADOPTED = 10_000;
+
+/**
+ * Where clients share one server, a session holds nothing that another bridge of the same server couldn't make up: one that was opened elsewhere, by a pod that
+ * is gone or that this request wasn't led to, goes on here.
+ * @returns undefined where nothing is to be waited for
+ */
+function adoption(behind: Service): (request: IncomingMessage) => Promise<void> | undefined {
+  const known = new Map<string, string>();
+  const nobody = { clientInfo: { name: 'unknown', version: '0' }, capabilities: {} };
+  return ({ headers }) => {
+    const id = headers['mcp-session-id'];
+    if (typeof id !== 'string' || behind.find(id, ANYBODY)) return undefined;
+    const other = known.get(id);
+    if (other !== undefined && behind.find(other, ANYBODY)) {
+      headers['mcp-session-id'] = other;
+      return undefined;
+    }
+    // Whoever makes up names gets no more than whoever says initialize.
+    if (!/^[\w-]{16,64}$/.test(id)) return undefined;
+    const version = headers['mcp-protocol-version'];
+    return behind.open(ANYBODY, nobody, typeof version === 'string' ? version : LEGACY).then(
+      (session) => {
+        known.set(id, session.id);
+        const [oldest = ''] = known.keys();
+        if (known.size > ADOPTED) known.delete(oldest);
+        headers['mcp-session-id'] = session.id;
+      },
+      // It is answered as any session that is not known.
+      () => undefined,
+    );
+  };
 }
 
 /** `/mcp` and the two addresses of health; everything else leads nowhere. */

@@ -2546,6 +2546,7 @@ async function openBridge(options) {
 		timeout: 0,
 		say: options.say
 	});
+	const sessions = options.sessions === "shared" ? adoption(behind) : void 0;
 	const health = () => {
 		const state = behind.state();
 		return {
@@ -2572,7 +2573,9 @@ async function openBridge(options) {
 		});
 		if (draining) response.setHeader("connection", "close");
 		request.url = routed(request.url ?? "/");
-		answer(request, response);
+		const adopted = sessions?.(request);
+		if (adopted) adopted.then(() => answer(request, response));
+		else answer(request, response);
 	}, void 0);
 	const bridge = {
 		url: listening.url,
@@ -2594,6 +2597,34 @@ async function openBridge(options) {
 		}
 	};
 	return bridge;
+}
+const ADOPTED = 1e4;
+function adoption(behind) {
+	const known = new Map();
+	const nobody = {
+		clientInfo: {
+			name: "unknown",
+			version: "0"
+		},
+		capabilities: {}
+	};
+	return ({ headers }) => {
+		const id = headers["mcp-session-id"];
+		if (typeof id !== "string" || behind.find(id, ANYBODY)) return void 0;
+		const other = known.get(id);
+		if (other !== void 0 && behind.find(other, ANYBODY)) {
+			headers["mcp-session-id"] = other;
+			return;
+		}
+		if (!/^[\w-]{16,64}$/.test(id)) return void 0;
+		const version = headers["mcp-protocol-version"];
+		return behind.open(ANYBODY, nobody, typeof version === "string" ? version : LEGACY).then((session) => {
+			known.set(id, session.id);
+			const [oldest = ""] = known.keys();
+			if (known.size > ADOPTED) known.delete(oldest);
+			headers["mcp-session-id"] = session.id;
+		}, () => void 0);
+	};
 }
 function routed(url) {
 	const at = url.indexOf("?");

@@ -21,6 +21,22 @@ describeWith(['actionlint'], 'actionlint', () => {
   });
 });
 
+describeWith(['actionlint'], 'actionlint', () => {
+  const page = readFileSync(join(root, 'docs/ci.md'), 'utf8');
+  const documented = [...page.matchAll(/^```yaml\n(# \.github\/workflows\/[\s\S]*?)^```/gm)].map(
+    (match) => match[1] ?? '',
+  );
+
+  test('has nothing to say of what docs/ci.md proposes', async () => {
+    expect(documented.length).toBeGreaterThan(1);
+    for (const workflow of documented) {
+      const child = run(commandPath('actionlint')!, ['-no-color', '-'], { cwd: root });
+      child.child.stdin?.end(workflow.replaceAll('COMMIT', '0'.repeat(40)));
+      expect((await child.catch((error: { stdout: string }) => error)).stdout).toBe('');
+    }
+  });
+});
+
 describeWith(['zizmor'], 'zizmor', () => {
   test('finds nothing', async () => {
     const { stdout } = await run(

@@ -143,6 +143,17 @@ go_tool() { # command, module path of its main package, version
   else lack "$1" "\`go install $2@$3\` failed"; fi
 }
 
+# A program of this checkout, which its tests call by its folder's name.
+go_fixture() { # folder below test/fixtures
+  key=$(cat "test/fixtures/$1"/* | cksum)
+  [ -x "$bin/$1" ] && [ "$(cat "$bin/.$1.version" 2>/dev/null || true)" = "$key" ] && return 0
+  have go || { lack "$1" "go is not installed, which builds it"; return 0; }
+  say "building $1"
+  if (cd "test/fixtures/$1" && GOFLAGS="-trimpath -mod=readonly -buildvcs=false" GOTOOLCHAIN=auto attempt 1200 go build -o "$bin/$1" .); then
+    printf '%s\n' "$key" >"$bin/.$1.version"
+  else lack "$1" "\`go build\` in test/fixtures/$1 failed"; fi
+}
+
 pip_tool() { # project, version, commands it brings…
   project=$1 version=$2
   shift 2
@@ -187,6 +198,8 @@ if [ "$what" = test ]; then
   go_tool actionlint github.com/rhysd/actionlint/cmd/actionlint "$actionlint_version"
   # Rekor v2 with its log in a folder.
   go_tool posix github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix "$rekor_tiles_version"
+  # The validation of kube-apiserver and of Pod Security admission.
+  go_fixture kubernetes-check
   # Last, as it takes longest.
   go_tool syft github.com/anchore/syft/cmd/syft "$syft_version"
 fi

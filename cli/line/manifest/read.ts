@@ -223,6 +223,7 @@ function entryOf(name: string, said: ServerText, defaults: Defaults, problems: P
     platforms: [...new Set(said.platforms ?? defaults.platforms ?? PLATFORMS)],
     ...(base === undefined ? {} : { base }),
     ...(said.bytecode === undefined ? {} : { bytecode: said.bytecode }),
+    ...(said.stateless === true ? { stateless: true } : {}),
     ...(said.transport === 'http' ? { transport: said.transport } : {}),
   };
 }

@@ -129,6 +129,7 @@ const server = z.strictObject({
     .enum(['stdio', 'http'], { error: 'write stdio or http' })
     .optional()
     .describe('http: the image serves Streamable HTTP, for a cluster; stdio by default.'),
+  stateless: z.boolean().optional().describe('Any instance can answer any request: a cluster may run several.'),
 });
 
 export const manifestSchema = z

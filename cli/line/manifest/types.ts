@@ -48,6 +48,8 @@ export interface ServerEntry {
   readonly bytecode?: boolean;
   /** Undefined: stdio. */
   readonly transport?: 'http';
+  /** Whether any instance can answer any request. */
+  readonly stateless?: true;
 }
 
 export interface Secret {

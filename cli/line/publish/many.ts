@@ -3,6 +3,7 @@ import { selectServers } from '../manifest/index.ts';
 import { jobOf, type PublishSettings } from './job.ts';
 import { mounts } from './mounts.ts';
 import { type Published, publishServer, type Step } from './publish.ts';
+import { type Shard, shardOf } from './shard.ts';
 
 /** What became of one server of several. */
 export type Outcome = {
@@ -17,6 +18,8 @@ export type Outcome = {
 export interface Together {
   readonly settings: PublishSettings;
   readonly names: readonly string[];
+  /** Only these of them. */
+  readonly shard?: Shard;
   /** Servers at a time. */
   readonly parallel: number;
   /** Turns whatever was thrown into something to tell. */
@@ -28,8 +31,9 @@ export interface Together {
 
 /** Publishes servers side by side. One that fails doesn't keep the others; all are told, in the manifest's order. @throws McpBuildError `server-unknown` */
 export async function publishServers(together: Together): Promise<readonly Outcome[]> {
-  const { settings, names, parallel, explain, onStep, onDone, say } = together;
-  const entries = selectServers(settings.manifest, names);
+  const { settings, names, shard, parallel, explain, onStep, onDone, say } = together;
+  const selected = selectServers(settings.manifest, names);
+  const entries = shard ? shardOf(selected, shard) : selected;
   const outcomes: Outcome[] = [];
   const shared = mounts();
   const queue = [...entries.entries()];
