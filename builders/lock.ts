@@ -207,7 +207,7 @@ export function inputsOf(lock: Lock): Lock {
 }
 
 function unattested(file: Artifact): Artifact {
-  if (file.kind === 'deb') return file;
+  if (file.kind !== 'npm' && file.kind !== 'wheel') return file;
   const { origin: _, ...rest } = file;
   return rest;
 }

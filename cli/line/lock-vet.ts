@@ -44,10 +44,10 @@ export async function vetLock<Made extends LockFolder>(
 export function withOrigins(lock: Lock, provenance: AuditInput['provenance'], previous: Lock | undefined): Lock {
   const kept = new Map<string, Origin>();
   for (const file of previous ? filesOf(previous) : []) {
-    if (file.kind !== 'deb' && file.origin) kept.set(file.integrity, file.origin);
+    if ('origin' in file && file.origin) kept.set(file.integrity, file.origin);
   }
   return withFiles(lock, (file) => {
-    if (file.kind === 'deb') return file;
+    if (file.kind !== 'npm' && file.kind !== 'wheel') return file;
     const said = provenance?.get(refOf(file))?.attestation;
     const origin = said?.state === 'attested' ? said.origin : kept.get(file.integrity);
     const { origin: _, ...rest } = file;

@@ -63,9 +63,10 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
   };
   const answer = front({
     guard: () => (request, response) => (isAddress(request) ? addresses : names)(request, response),
-    door: () => ({ enter: () => ANYBODY }),
+    door: () => ({ enter: () => ANYBODY, admit: () => ({ status: 403, why: 'There is nothing to see here' }) }),
     service: (name) => (name === NAME ? behind : undefined),
     health,
+    metadata: () => undefined,
     base: () => '',
     maxBody: () => MAX_BODY,
   });

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { connect, isIP } from "node:net";
-import { randomBytes } from "node:crypto";
+import { constants, randomBytes } from "node:crypto";
 import { chmod, lstat, rm } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
@@ -902,22 +902,64 @@ function readBody(request, limit) {
 	});
 }
 const EMPTY = Buffer.alloc(0);
-// gateway/identity.ts
 const ANYBODY = {
 	id: "anybody",
 	name: "anybody",
 	expires: void 0,
 	servers: void 0,
-	tools: void 0
+	tools: void 0,
+	powers: new Map([["call", void 0]])
 };
 function mayCall(identity, server, tool) {
 	const { tools } = identity;
 	return tools === void 0 || tools.has(`${server}/${tool}`) || tools.has(`${server}/*`);
 }
+// gateway/http/reply.ts
+function sendJson(response, status, body, headers) {
+	if (response.headersSent || response.destroyed) return;
+	const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+	response.writeHead(status, {
+		"content-type": "application/json",
+		"content-length": length,
+		...headers
+	});
+	response.end(body);
+}
+function sendFault(response, status, fault, id = "null", headers) {
+	sendJson(response, status, faultText(id, fault), headers);
+}
+function refuse(response, status, message, headers) {
+	sendFault(response, status, {
+		code: CODE.forbidden,
+		message
+	}, "null", headers);
+}
+function accepted(response) {
+	if (response.headersSent || response.destroyed) return;
+	response.writeHead(202, { "content-length": 0 });
+	response.end();
+}
+function statusOf({ code }) {
+	switch (code) {
+		case CODE.parse:
+		case CODE.request:
+		case CODE.header:
+		case CODE.version: return 400;
+		case CODE.busy: return 429;
+		default: return 200;
+	}
+}
+// gateway/http/metadata.ts
+const WELL_KNOWN = "/.well-known/oauth-protected-resource";
+function metadataPath(path) {
+	if (path === WELL_KNOWN) return "";
+	return path.startsWith(`${WELL_KNOWN}/`) ? path.slice(37).replace(/\/$/, "") : void 0;
+}
 // gateway/http/door.ts
 function isRefused(value) {
 	return "status" in value;
 }
+({ ...ANYBODY });
 // gateway/translate.ts
 function fromLegacy(request, id, generation, greeting) {
 	if (generation === "legacy") return renumber(request, id);
@@ -1024,41 +1066,6 @@ function cantAsk(what) {
 		code: CODE.internal,
 		message: `The server asks for ${what}`
 	});
-}
-// gateway/http/reply.ts
-function sendJson(response, status, body, headers) {
-	if (response.headersSent || response.destroyed) return;
-	const length = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-	response.writeHead(status, {
-		"content-type": "application/json",
-		"content-length": length,
-		...headers
-	});
-	response.end(body);
-}
-function sendFault(response, status, fault, id = "null", headers) {
-	sendJson(response, status, faultText(id, fault), headers);
-}
-function refuse(response, status, message, headers) {
-	sendFault(response, status, {
-		code: CODE.forbidden,
-		message
-	}, "null", headers);
-}
-function accepted(response) {
-	if (response.headersSent || response.destroyed) return;
-	response.writeHead(202, { "content-length": 0 });
-	response.end();
-}
-function statusOf({ code }) {
-	switch (code) {
-		case CODE.parse:
-		case CODE.request:
-		case CODE.header:
-		case CODE.version: return 400;
-		case CODE.busy: return 429;
-		default: return 200;
-	}
 }
 // gateway/http/result.ts
 function shown(answer, id, method, service) {
@@ -1468,6 +1475,7 @@ function listeners(newId) {
 			const { session } = listener;
 			if (!session) return refuse(response, 400, "Begin with initialize");
 			session.used = Date.now();
+			session.identity = identity;
 			if (message.kind === "request") return callForSession(service, session, message, {
 				kind: "stream",
 				response,
@@ -1784,22 +1792,22 @@ function front(options) {
 		const [path = "/", query = ""] = splitUrl(request.url ?? "/");
 		if (path === "/_healthz" || path === "/_readyz") return health(options.health(), path, response);
 		if (path.startsWith("/_") && options.pages?.(path, request, response, options.door())) return;
+		const resource = metadataPath(path);
+		if (resource !== void 0 && request.method === "OPTIONS") return preflight(response);
+		if (resource !== void 0 && request.method === "GET" && options.metadata()?.(resource, response)) return;
 		const route = routeOf(path, options.base());
 		const service = route && options.service(route.server);
 		if (!route || !service) return drop(request, response, 404, "There is no such server here");
 		if (request.method === "OPTIONS" && request.headers.origin !== void 0) return preflight(response);
-		const identity = options.door().enter(request, service.name);
+		const entered = options.door().enter(request, service.name);
+		const identity = entered instanceof Promise ? await entered : entered;
 		if (isRefused(identity)) {
 			options.observer?.incident({
 				kind: "entry-refused",
 				server: service.name,
 				status: identity.status
 			});
-			const headers = {
-				...identity.status === 401 ? { "www-authenticate": "Bearer realm=\"mcp-build\"" } : {},
-				...identity.retryAfter === void 0 ? {} : { "retry-after": String(identity.retryAfter) }
-			};
-			return drop(request, response, identity.status, identity.why, headers);
+			return drop(request, response, identity.status, identity.why, refusalHeaders(identity));
 		}
 		await answer(route.kind, {
 			request,
@@ -1854,6 +1862,12 @@ function front(options) {
 		});
 	};
 }
+function refusalHeaders({ challenge, retryAfter }) {
+	return {
+		...challenge === void 0 ? {} : { "www-authenticate": challenge },
+		...retryAfter === void 0 ? {} : { "retry-after": String(retryAfter) }
+	};
+}
 function drop(request, response, status, why, headers = {}) {
 	refuse(response, status, why, request.method === "POST" && !request.complete ? {
 		...headers,
@@ -1894,7 +1908,7 @@ const LIMITS = {
 async function listenOn(address, handler, tls, stalled = STALLED) {
 	const server = tls ? https.createServer({
 		...LIMITS,
-		...tls
+		...tlsOptions(tls)
 	}, handler) : http.createServer(LIMITS, handler);
 	server.maxRequestsPerSocket = 0;
 	server.on("clientError", (_error, socket) => {
@@ -1922,7 +1936,7 @@ async function listenOn(address, handler, tls, stalled = STALLED) {
 	return {
 		url: urlOf(server, address, tls !== void 0),
 		renew(material) {
-			if (server instanceof https.Server) server.setSecureContext({ ...material });
+			if (server instanceof https.Server) server.setSecureContext(tlsOptions(material));
 		},
 		async close(grace) {
 			clearInterval(sweep);
@@ -1933,6 +1947,21 @@ async function listenOn(address, handler, tls, stalled = STALLED) {
 			clearTimeout(timer);
 			if (address.kind === "unix") await rm(address.path, { force: true });
 		}
+	};
+}
+function tlsOptions({ cert, key, clientCA, clientCertificates }) {
+	if (clientCA === void 0) return {
+		cert,
+		key
+	};
+	return {
+		cert,
+		key,
+		ca: clientCA,
+		requestCert: true,
+		rejectUnauthorized: clientCertificates !== "optional",
+		secureOptions: constants.SSL_OP_NO_TICKET,
+		minVersion: "TLSv1.2"
 	};
 }
 async function open(server, address) {
@@ -2464,6 +2493,7 @@ function service(options) {
 				sessions.set(id, found);
 			}
 			found.used = now;
+			found.identity = identity;
 			return found;
 		},
 		call(identity, behind, request, write, caller) {
@@ -2556,9 +2586,16 @@ async function openBridge(options) {
 	};
 	const answer = front({
 		guard: () => (request, response) => (isAddress(request) ? addresses : names)(request, response),
-		door: () => ({ enter: () => ANYBODY }),
+		door: () => ({
+			enter: () => ANYBODY,
+			admit: () => ({
+				status: 403,
+				why: "There is nothing to see here"
+			})
+		}),
 		service: (name) => name === NAME ? behind : void 0,
 		health,
+		metadata: () => void 0,
 		base: () => "",
 		maxBody: () => MAX_BODY
 	});

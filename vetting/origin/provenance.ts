@@ -76,7 +76,7 @@ function pinned(one: Package, previous: readonly Package[], { earlier }: Provena
 }
 
 function originsOf(packages: readonly Package[]): readonly Origin[] {
-  return packages.flatMap(({ files }) => files.flatMap((file) => (file.kind === 'deb' ? [] : (file.origin ?? []))));
+  return packages.flatMap(({ files }) => files.flatMap((file) => ('origin' in file ? (file.origin ?? []) : [])));
 }
 
 function judge(
