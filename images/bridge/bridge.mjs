@@ -2327,7 +2327,7 @@ function service(options) {
 			observer?.incident({
 				kind: "started",
 				server: name,
-				digest: options.digest
+				digest: options.digest?.()
 			});
 			last = peer.hello;
 			watching.again();
@@ -2426,7 +2426,7 @@ function service(options) {
 		return {
 			client: identity,
 			server: name,
-			digest: options.digest,
+			digest: options.digest?.(),
 			method,
 			target: typeof target === "string" ? target : void 0,
 			size: text.length
