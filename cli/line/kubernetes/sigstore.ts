@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
 import { predicateName, type TrustedIdentity } from '../../../trust/index.ts';
 import type { AdmissionRule } from './admission.ts';
 import type { KubernetesObject } from './types.ts';
@@ -41,6 +42,8 @@ export function sigstoreObjects(rules: readonly AdmissionRule[], namespace: stri
       ];
     }),
   );
+  for (const { name } of roots)
+    weaker.push(`${name}: an authority of a root of your own counts at any time, not only while it is said to`);
   return {
     weaker,
     objects: [
@@ -80,14 +83,60 @@ function rootName({ root }: TrustedIdentity, roots: { name: string; json: unknow
   return name;
 }
 
-/** A trusted_root.json has certificates in base64 of DER; a TrustRoot wants the same names with lists of PEM in base64. */
+/**
+ * The authorities of a trusted_root.json as policy-controller spells them: chains and keys in PEM, in base64. It has no words for the times within which an
+ * authority counts. The document was read by trust/ before.
+ */
 function trustRoot(name: string, json: unknown): KubernetesObject {
+  const root = trustedRoot.parse(json);
+  const authorities = (list: (typeof root)['certificateAuthorities']) =>
+    list.map(({ subject, uri, certChain }) => ({
+      subject: { organization: subject.organization, commonName: subject.commonName },
+      uri,
+      certChain: base64(certChain.certificates.map(({ rawBytes }) => pem('CERTIFICATE', rawBytes)).join('')),
+    }));
+  const logs = (list: (typeof root)['tlogs']) =>
+    list.map(({ baseUrl, publicKey }) => ({
+      baseURL: baseUrl,
+      hashAlgorithm: 'sha-256',
+      publicKey: base64(pem('PUBLIC KEY', publicKey.rawBytes)),
+    }));
   return {
     apiVersion: 'policy.sigstore.dev/v1alpha1',
     kind: 'TrustRoot',
     metadata: { name },
-    spec: { sigstoreKeys: json },
+    spec: {
+      sigstoreKeys: {
+        certificateAuthorities: authorities(root.certificateAuthorities),
+        tLogs: logs(root.tlogs),
+        ctLogs: logs(root.ctlogs),
+        timestampAuthorities: authorities(root.timestampAuthorities),
+      },
+    },
   };
+}
+
+const authoritySchema = z.object({
+  subject: z
+    .object({ organization: z.string().default(''), commonName: z.string().default('') })
+    .default({ organization: '', commonName: '' }),
+  uri: z.string().default(''),
+  certChain: z.object({ certificates: z.array(z.object({ rawBytes: z.string() })) }),
+});
+const log = z.object({ baseUrl: z.string().default(''), publicKey: z.object({ rawBytes: z.string() }) });
+const trustedRoot = z.object({
+  certificateAuthorities: z.array(authoritySchema).default([]),
+  timestampAuthorities: z.array(authoritySchema).default([]),
+  tlogs: z.array(log).default([]),
+  ctlogs: z.array(log).default([]),
+});
+
+function pem(what: string, der: string): string {
+  return `-----BEGIN ${what}-----\n${(der.match(/.{1,64}/g) ?? []).join('\n')}\n-----END ${what}-----\n`;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
 }
 
 /** A glob is compared with the whole reference, its tag and digest included. */

@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import http from 'node:http';
+import { loadavg } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { runBridge } from '../gateway/bridge.ts';
+import { median } from './measure.ts';
+
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+const CALLS = Number(process.env.BENCH_CALLS ?? 3000);
+const HERE = join(import.meta.dirname, 'gateway');
+const NODE = [process.execPath, '--no-warnings'] as const;
+const ECHO = [...NODE, join(HERE, 'echo.ts')] as const;
+const MESSAGE = 'x'.repeat(100);
+
+/** One call after another, by one client. */
+interface Way {
+  call(id: number): Promise<string>;
+  close(): Promise<void>;
+}
+
+const body = (id: number) =>
+  JSON.stringify({
+    jsonrpc: '2.0',
+    id,
+    method: 'tools/call',
+    params: { name: 'echo', arguments: { message: MESSAGE } },
+  });
+
+/** The server itself, over its stdin and stdout. */
+async function direct(): Promise<Way> {
+  const [program, ...args] = ECHO;
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  let answered: (line: string) => void = () => undefined;
+  child.stdout.setEncoding('utf8');
+  child.stdout.on('data', (line: string) => answered(line));
+  return {
+    call(id) {
+      return new Promise((resolve) => {
+        answered = resolve;
+        child.stdin.write(`${body(id)}\n`);
+      });
+    },
+    async close() {
+      const ended = new Promise((resolve) => child.once('close', resolve));
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
+function over(
+  url: string,
+  close: () => Promise<void>,
+  headers: Record<string, string> = {},
+): Way & { session(): Promise<void> } {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const own = { ...headers };
+  const send = (text: string) =>
+    new Promise<{ text: string; session: unknown }>((resolve, reject) => {
+      const request = http.request(
+        url,
+        {
+          ...{ agent, method: 'POST' },
+          headers: {
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+            'content-length': Buffer.byteLength(text),
+            ...own,
+          },
+        },
+        (response) => {
+          const parts: Buffer[] = [];
+          response.on('data', (part: Buffer) => parts.push(part));
+          response.on('end', () =>
+            resolve({ text: Buffer.concat(parts).toString(), session: response.headers['mcp-session-id'] }),
+          );
+        },
+      );
+      request.once('error', reject);
+      request.end(text);
+    });
+  return {
+    call: async (id) => (await send(body(id))).text,
+    async session() {
+      const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'bench', version: '1' } };
+      const { session } = await send(JSON.stringify({ jsonrpc: '2.0', id: 0, method: 'initialize', params }));
+      own['mcp-session-id'] = String(session);
+    },
+    async close() {
+      agent.destroy();
+      await close();
+    },
+  };
+}
+
+/** The least that can pass HTTP on to a server on stdio. */
+async function bare(): Promise<Way> {
+  const child = spawn(NODE[0], [NODE[1], join(HERE, 'bare.ts'), '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const port = await new Promise<number>((resolve) => {
+    child.stdout.once('data', (chunk: Buffer) => resolve((JSON.parse(chunk.toString()) as { port: number }).port));
+  });
+  return over(`http://127.0.0.1:${port}/`, async () => {
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  });
+}
+
+async function bridged(): Promise<Way> {
+  const bridge = await runBridge('committed', ECHO, { MCP_BRIDGE_SESSIONS: 'shared' });
+  const way = over(`${bridge.url}/mcp`, () => bridge[Symbol.asyncDispose]());
+  await way.session();
+  return way;
+}
+
+const WAYS = { 'stdio itself': direct, 'bare HTTP': bare, 'the bridge': bridged } as const;
+
+/** Milliseconds: the median of a round's calls, after as many that aren't counted as warm a program up. */
+async function round(open: () => Promise<Way>): Promise<number> {
+  const way = await open();
+  try {
+    const times: number[] = [];
+    for (let id = 1; id <= CALLS + 500; id += 1) {
+      const started = performance.now();
+      const answer = await way.call(id);
+      if (id > 500) times.push(performance.now() - started);
+      if (!answer.includes(MESSAGE)) throw new Error(`a wrong answer: ${answer.slice(0, 200)}`);
+    }
+    return median(times);
+  } finally {
+    await way.close();
+  }
+}
+
+test('what a bridge costs a call', async () => {
+  const results = new Map<string, number[]>();
+  for (let at = 0; at < ROUNDS; at += 1)
+    for (const [name, open] of Object.entries(WAYS))
+      results.set(name, [...(results.get(name) ?? []), await round(open)]);
+  const of = (name: keyof typeof WAYS) => median(results.get(name) ?? []);
+  console.log(
+    `load ${loadavg()[0]?.toFixed(1)}; medians of ${ROUNDS} rounds of ${CALLS} calls of 100 B, one after another`,
+  );
+  for (const name of Object.keys(WAYS) as (keyof typeof WAYS)[])
+    console.log(`${name.padEnd(14)} ${of(name).toFixed(3)} ms`);
+  const cost = median(
+    (results.get('the bridge') ?? []).map((each, at) => each - (results.get('stdio itself')?.[at] ?? 0)),
+  );
+  console.log(`the bridge costs ${cost.toFixed(3)} ms a call beside stdio`);
+  expect(cost).toBeLessThan(0.2);
+});
