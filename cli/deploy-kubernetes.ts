@@ -126,6 +126,7 @@ async function deploy(names: readonly string[], options: Options): Promise<void>
     policy: options.policy === undefined ? manifest.policy : resolve(options.policy),
     signer,
     load: () => signerOf(signer, home, environment),
+    dryRun: false,
   });
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(options.namespace))
     throw flagInvalid('namespace', options.namespace, 'Write a DNS label: lower-case letters, digits and hyphens.');

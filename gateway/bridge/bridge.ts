@@ -6,7 +6,8 @@ import { guard } from '../http/guard.ts';
 import { listenOn } from '../http/serve.ts';
 import { ANYBODY } from '../identity.ts';
 import { LEGACY } from '../peer.ts';
-import { SESSION_LIMITS, type Service, type ServiceOptions, service } from '../service.ts';
+import { type Service, type ServiceOptions, service } from '../service.ts';
+import { SESSION_LIMITS } from '../sessions.ts';
 import type { OpenChannel } from '../upstream/channel.ts';
 
 export interface BridgeOptions {

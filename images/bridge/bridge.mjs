@@ -1068,12 +1068,12 @@ function cantAsk(what) {
 	});
 }
 // gateway/http/result.ts
-function shown(answer, id, method, service) {
+function shown(answer, id, method, service, identity) {
 	const whole = withId(answer, id);
-	if (method !== "tools/list" || answer.failed || service.gate.open) return whole;
+	if (method !== "tools/list" || answer.failed || service.offersAll(identity)) return whole;
 	const message = JSON.parse(whole.toString("utf8"));
 	if (!isObject(message.result) || !Array.isArray(message.result.tools)) return whole;
-	const tools = service.gate.sift(message.result.tools);
+	const tools = service.offered(identity, message.result.tools);
 	return Buffer.from(JSON.stringify({
 		...message,
 		result: {
@@ -1260,7 +1260,7 @@ function callForSession(service, session, request, way) {
 		answer(answer) {
 			const wanted = session.backend.current()?.hello.generation === "modern" ? inputRequired(answer) : void 0;
 			if (wanted) again(wanted);
-			else end(shown(answer, id, method, service), 200);
+			else end(shown(answer, id, method, service, session.identity), 200);
 		},
 		fail,
 		progress(params) {
@@ -1389,7 +1389,7 @@ async function greet(service, identity, params, direct) {
 		clientInfo,
 		capabilities
 	}, version, direct);
-	const hello = session.own ? (await session.backend.use()).hello : await service.hello();
+	const hello = session.own ? (await session.backend.use()).hello : await service.hello(identity);
 	const { instructions } = hello;
 	return {
 		session,
@@ -1619,7 +1619,7 @@ const LISTS = {
 	promptsListChanged: ["prompts", "notifications/prompts/list_changed"],
 	resourcesListChanged: ["resources", "notifications/resources/list_changed"]
 };
-async function listen({ response, service }, request) {
+async function listen({ response, service, identity }, request) {
 	const wanted = request.params?.notifications;
 	const uris = isObject(wanted) ? wanted.resourceSubscriptions ?? [] : void 0;
 	if (!isObject(wanted) || !Array.isArray(uris) || uris.length > MOST$1 || uris.some((uri) => typeof uri !== "string")) return sendFault(response, 200, {
@@ -1628,7 +1628,7 @@ async function listen({ response, service }, request) {
 	}, request.id);
 	let capabilities;
 	try {
-		({capabilities} = await service.hello());
+		({capabilities} = await service.hello(identity));
 	} catch (error) {
 		const fault = faultOf(error);
 		return sendFault(response, statusOf(fault), fault, request.id);
@@ -1658,13 +1658,14 @@ async function listen({ response, service }, request) {
 	};
 	say("notifications/subscriptions/acknowledged", { notifications: honored });
 	const watcher = { deliver: (text) => say("notifications/resources/updated", JSON.parse(text).params) };
-	const leave = service.subscriptions.follow((method) => {
+	const subscriptions = service.subscriptionsOf(identity);
+	const leave = subscriptions.follow((method) => {
 		if (heard.has(method)) say(method, {});
 	});
-	for (const uri of subscribed) service.subscriptions.watch(watcher, uri);
+	for (const uri of subscribed) subscriptions.watch(watcher, uri);
 	response.once("close", () => {
 		leave();
-		service.subscriptions.drop(watcher);
+		subscriptions.drop(watcher);
 	});
 }
 // gateway/http/stateless.ts
@@ -1692,9 +1693,9 @@ async function postModern(exchange, message) {
 	if (refused) return sendFault(response, 200, refused, id);
 	call(exchange, message);
 }
-async function discover({ response, service }, { id }) {
+async function discover({ response, service, identity }, { id }) {
 	try {
-		const hello = await service.hello();
+		const hello = await service.hello(identity);
 		const result = {
 			resultType: "complete",
 			supportedVersions: [MODERN],
@@ -1748,7 +1749,7 @@ function call({ request: { headers }, response, service, identity }, request) {
 	const write = (own, generation) => fromModern(request, own, generation);
 	const handle = service.call(identity, service.common, request, write, {
 		answer(answer) {
-			const body = shown(answer, id, method, service);
+			const body = shown(answer, id, method, service, identity);
 			if (answer.failed) return end(body, statusOfFailure(body));
 			const hello = service.common.current()?.hello;
 			end(hello ? toModern(body, method, hello) : body, 200);
@@ -1795,11 +1796,11 @@ function front(options) {
 		const resource = metadataPath(path);
 		if (resource !== void 0 && request.method === "OPTIONS") return preflight(response);
 		if (resource !== void 0 && request.method === "GET" && options.metadata()?.(resource, response)) return;
-		const route = routeOf(path, options.base());
+		const route = routeOf(path, options.base(), (name) => options.service(name) !== void 0);
 		const service = route && options.service(route.server);
 		if (!route || !service) return drop(request, response, 404, "There is no such server here");
 		if (request.method === "OPTIONS" && request.headers.origin !== void 0) return preflight(response);
-		const entered = options.door().enter(request, service.name);
+		const entered = options.door().enter(request, route.server);
 		const identity = entered instanceof Promise ? await entered : entered;
 		if (isRefused(identity)) {
 			options.observer?.incident({
@@ -1809,16 +1810,16 @@ function front(options) {
 			});
 			return drop(request, response, identity.status, identity.why, refusalHeaders(identity));
 		}
-		await answer(route.kind, {
+		await answer(route, {
 			request,
 			response,
 			service,
 			identity
 		}, query);
 	}
-	async function answer(kind, exchange, query) {
+	async function answer({ kind, server }, exchange, query) {
 		const { request, response } = exchange;
-		if (kind === "sse" && request.method === "GET") return older.get(exchange, `${options.base()}/${exchange.service.name}/message`);
+		if (kind === "sse" && request.method === "GET") return older.get(exchange, `${options.base()}${server === void 0 ? "" : `/${server}`}/message`);
 		if (kind === "mcp" && request.method === "GET") return getLegacy(exchange);
 		if (kind === "mcp" && request.method === "DELETE") return deleteLegacy(exchange);
 		if (request.method !== "POST" || kind === "sse") {
@@ -1886,13 +1887,22 @@ function splitUrl(url) {
 	const at = url.indexOf("?");
 	return at < 0 ? [url] : [url.slice(0, at), url.slice(at + 1)];
 }
-function routeOf(path, base) {
-	const match = /^(.*)\/([\w.-]{1,64})\/(mcp|sse|message)\/?$/.exec(path);
-	if (!match || match[1] !== "" && match[1] !== base) return void 0;
-	return {
-		server: match[2],
-		kind: match[3]
-	};
+function routeOf(path, base, exists) {
+	const match = /^(.*)\/(mcp|sse|message)\/?$/.exec(path);
+	if (!match) return void 0;
+	const [, before = "", kind] = match;
+	const one = /^(.*)\/([\w.-]{1,64})$/.exec(before);
+	if (one && (one[1] === "" || one[1] === base)) {
+		const server = one[2];
+		if (before !== base || exists(server)) return {
+			server,
+			kind
+		};
+	}
+	return before === "" || before === base ? {
+		server: void 0,
+		kind
+	} : void 0;
 }
 // gateway/http/serve.ts
 init_errors();
@@ -2139,6 +2149,60 @@ function sessionStreams(primed, backlog) {
 		}
 	};
 }
+// gateway/sessions.ts
+const SESSION_LIMITS = {
+	sessions: 1e4,
+	own: 32,
+	forget: 36e5
+};
+function sessionTable(limits) {
+	const sessions = new Map();
+	const ownCount = () => [...sessions.values()].filter(({ own }) => own).length;
+	const sweep = setInterval(() => {
+		const before = Date.now() - limits.forget;
+		for (const each of sessions.values()) {
+			if (each.used >= before || each.calls.size > 0 || each.connected) continue;
+			if (!each.streams.find(0)?.attached) each.close();
+		}
+	}, Math.max(100, limits.forget / 20));
+	sweep.unref();
+	return {
+		add: (session) => void sessions.set(session.id, session),
+		find(id, identity) {
+			const found = sessions.get(id);
+			if (found?.identity.id !== identity.id) return void 0;
+			const now = Date.now();
+			if (now - found.used > 1e3) {
+				sessions.delete(id);
+				sessions.set(id, found);
+			}
+			found.used = now;
+			found.identity = identity;
+			return found;
+		},
+		delete: ({ id }) => void sessions.delete(id),
+		makeRoom(own) {
+			let [all, owned] = [sessions.size, ownCount()];
+			for (const each of sessions.values()) {
+				if (all < limits.sessions && (!own || owned < limits.own)) return;
+				if (all < limits.sessions && !each.own) continue;
+				if (each.calls.size > 0 || each.connected) continue;
+				each.close();
+				all -= 1;
+				if (each.own) owned -= 1;
+			}
+		},
+		all: () => sessions.values(),
+		count: () => ({
+			sessions: sessions.size,
+			own: ownCount()
+		}),
+		close() {
+			clearInterval(sweep);
+			for (const each of [...sessions.values()]) each.close();
+		}
+	};
+}
 // gateway/subscriptions.ts
 const MOST = 1e4;
 function subscriptions(backend, greeting) {
@@ -2281,11 +2345,6 @@ function watchedCall(observer, call, behind, write, caller) {
 	} };
 }
 // gateway/service.ts
-const SESSION_LIMITS = {
-	sessions: 1e4,
-	own: 32,
-	forget: 36e5
-};
 const GATEWAY = {
 	clientInfo: {
 		name: "mcp-build-gateway",
@@ -2296,7 +2355,7 @@ const GATEWAY = {
 function service(options) {
 	const { name, limits, say, observer } = options;
 	const rules = gate(options.rules, options.judge);
-	const sessions = new Map();
+	const sessions = sessionTable(limits);
 	let last;
 	let closed = false;
 	const common = start({
@@ -2310,7 +2369,7 @@ function service(options) {
 				if (method === "notifications/resources/updated") watching.updated(params);
 				if (!method.endsWith("/list_changed")) return;
 				watching.changed(method);
-				for (const each of sessions.values()) if (!each.own) each.deliver(JSON.stringify({
+				for (const each of sessions.all()) if (!each.own) each.deliver(JSON.stringify({
 					jsonrpc: "2.0",
 					method
 				}));
@@ -2381,26 +2440,6 @@ function service(options) {
 		if (options.sessions !== "auto") return options.sessions === "per-client";
 		return keepsState((await hello()).capabilities);
 	}
-	function makeRoom(own) {
-		let [all, owned] = [sessions.size, ownCount()];
-		for (const each of sessions.values()) {
-			if (all < limits.sessions && (!own || owned < limits.own)) return;
-			if (all < limits.sessions && !each.own) continue;
-			if (each.calls.size > 0 || each.connected) continue;
-			each.close();
-			all -= 1;
-			if (each.own) owned -= 1;
-		}
-	}
-	const ownCount = () => [...sessions.values()].filter(({ own }) => own).length;
-	const sweep = setInterval(() => {
-		const before = Date.now() - limits.forget;
-		for (const each of sessions.values()) {
-			if (each.used >= before || each.calls.size > 0 || each.connected) continue;
-			if (!each.streams.find(0)?.attached) each.close();
-		}
-	}, Math.max(100, limits.forget / 20));
-	sweep.unref();
 	function refuses(identity, method, params) {
 		if (method !== "tools/call" || rules.open && identity.tools === void 0) return void 0;
 		const tool = typeof params?.name === "string" ? params.name : "";
@@ -2449,14 +2488,15 @@ function service(options) {
 	}
 	return {
 		name,
-		gate: rules,
+		offersAll: ({ tools }) => rules.open && tools === void 0,
+		offered: (identity, tools) => rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, String(tool.name))),
 		timeout: options.timeout,
-		subscriptions: watching,
+		subscriptionsOf: () => watching,
 		common,
 		hello,
 		async open(identity, greeting, version, direct) {
 			const own = await wantsOwn();
-			makeRoom(own);
+			sessions.makeRoom(own);
 			const held = {};
 			const behind = own ? start({
 				name: `${name} (for ${identity.name})`,
@@ -2474,28 +2514,17 @@ function service(options) {
 				own,
 				direct,
 				onClosed(gone) {
-					sessions.delete(gone.id);
+					sessions.delete(gone);
 					watching.drop(gone);
 					if (own) behind.close().catch((error) => say(`${name}: ${String(error)}`));
 				}
 			});
 			held.session = opened;
 			if (closed) opened.close();
-			else sessions.set(opened.id, opened);
+			else sessions.add(opened);
 			return opened;
 		},
-		find(id, identity) {
-			const found = sessions.get(id);
-			if (found?.identity.id !== identity.id) return void 0;
-			const now = Date.now();
-			if (now - found.used > 1e3) {
-				sessions.delete(id);
-				sessions.set(id, found);
-			}
-			found.used = now;
-			found.identity = identity;
-			return found;
-		},
+		find: sessions.find,
 		call(identity, behind, request, write, caller) {
 			return observer ? watchedCall(observer, told(identity, request), behind, write, caller) : behind.call(write, caller);
 		},
@@ -2507,15 +2536,11 @@ function service(options) {
 		},
 		state: () => common.state(),
 		trouble: () => common.trouble(),
-		count: () => ({
-			sessions: sessions.size,
-			own: ownCount()
-		}),
+		count: sessions.count,
 		async close() {
 			closed = true;
-			clearInterval(sweep);
-			const owned = [...sessions.values()].filter(({ own }) => own).map(({ backend: behind }) => behind);
-			for (const each of [...sessions.values()]) each.close();
+			const owned = [...sessions.all()].filter(({ own }) => own).map(({ backend: behind }) => behind);
+			sessions.close();
 			await Promise.allSettled([common.close(), ...owned.map((each) => each.close())]);
 		}
 	};

@@ -133,6 +133,25 @@ async function round(open: () => Promise<Way>): Promise<number> {
   }
 }
 
+/** Calls a second, from sixteen clients at once, each with one call after another. */
+async function throughput(): Promise<number> {
+  const bridge = await runBridge('committed', ECHO, { MCP_BRIDGE_SESSIONS: 'shared' });
+  const ways = Array.from({ length: 16 }, () => over(`${bridge.url}/mcp`, async () => undefined));
+  try {
+    await Promise.all(ways.map((way) => way.session()));
+    const lane = async (way: Way) => {
+      for (let id = 1; id <= CALLS / 4; id += 1) await way.call(id);
+    };
+    await Promise.all(ways.map(lane));
+    const started = performance.now();
+    await Promise.all(ways.map(lane));
+    return (4 * CALLS) / ((performance.now() - started) / 1000);
+  } finally {
+    await Promise.all(ways.map((way) => way.close()));
+    await bridge[Symbol.asyncDispose]();
+  }
+}
+
 test('what a bridge costs a call', async () => {
   const results = new Map<string, number[]>();
   for (let at = 0; at < ROUNDS; at += 1)
@@ -148,5 +167,8 @@ test('what a bridge costs a call', async () => {
     (results.get('the bridge') ?? []).map((each, at) => each - (results.get('stdio itself')?.[at] ?? 0)),
   );
   console.log(`the bridge costs ${cost.toFixed(3)} ms a call beside stdio`);
+  console.log(
+    `sixteen clients: ${(await throughput()).toFixed(0)} calls a second, with the client on the same machine`,
+  );
   expect(cost).toBeLessThan(0.2);
 });
