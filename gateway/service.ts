@@ -6,6 +6,7 @@ import { type Caller, envelope, type Greeting, type Hello, type Peer, type PeerE
 import { type Breach, type Policy, policed } from './policy/policy.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
 import { isObject, type Params, type Request } from './rpc/message.ts';
+import { type Mirrored, mirroredOf } from './rpc/mirrored.ts';
 import { gate, type Refusal, type Rules } from './rules.ts';
 import { type Session, session } from './session.ts';
 import { type SessionLimits, sessionTable } from './sessions.ts';
@@ -59,6 +60,8 @@ export interface Service {
   /** Whether this caller sees every tool that the server lists; otherwise those that `offered` leaves. */
   offersAll(identity: Identity): boolean;
   offered(identity: Identity, tools: readonly unknown[]): unknown[];
+  /** Which parameters of the tool that a call names are repeated in headers; it may have to be asked first. */
+  mirrored(identity: Identity, params: Params | undefined): readonly Mirrored[] | Promise<readonly Mirrored[]>;
   /** The answer to what the gateway answers in the server's place, refusals among it. */
   instead(session: Session, request: Request): string | undefined;
   /** Passes a request on to a server of this service, in front of whoever watches. */
@@ -75,6 +78,9 @@ export function service(options: ServiceOptions): Service {
   const sessions = sessionTable(limits);
   let last: Hello | undefined;
   let closed = false;
+  /** Of every tool that has some; undefined until somebody needs to know. */
+  let mirrored: ReadonlyMap<string, readonly Mirrored[]> | undefined;
+  let learning: Promise<void> | undefined;
 
   const common = start({
     name,
@@ -83,7 +89,7 @@ export function service(options: ServiceOptions): Service {
     first: options.first,
     events: {
       onNotification(method, params) {
-        if (method === 'notifications/tools/list_changed') void learn(common.current());
+        if (method === 'notifications/tools/list_changed') changed(common.current());
         if (method === 'notifications/resources/updated') watching.updated(params);
         // What one client's request made it say is no other's business; that a list changed is everybody's.
         if (!method.endsWith('/list_changed')) return;
@@ -102,7 +108,7 @@ export function service(options: ServiceOptions): Service {
       observer?.incident({ kind: 'started', server: name, digest: options.digest?.() });
       last = peer.hello;
       watching.again();
-      if (!rules.open) void learn(peer);
+      changed(peer);
     },
   });
   const watching = subscriptions(common, GATEWAY);
@@ -120,8 +126,19 @@ export function service(options: ServiceOptions): Service {
     return backend({ ...given, ...timing, open: options.open, limits, say, onDown });
   }
 
-  async function learn(peer: Peer | undefined): Promise<void> {
-    if (!peer || rules.open || !peer.hello.capabilities.tools) return;
+  /** What it lists may be another now. */
+  function changed(peer: Peer | undefined): void {
+    learning = undefined;
+    if (mirrored === undefined && rules.open) return;
+    mirrored = undefined;
+    if (peer) learning = learn(peer);
+  }
+
+  async function learn(peer: Peer): Promise<void> {
+    if (!peer.hello.capabilities.tools) {
+      mirrored = new Map();
+      return;
+    }
     const meta = peer.hello.generation === 'modern' ? { _meta: envelope(GATEWAY) } : {};
     const tools: unknown[] = [];
     const seen = new Set<unknown>();
@@ -138,10 +155,27 @@ export function service(options: ServiceOptions): Service {
         seen.add(cursor);
       }
       rules.learn(tools);
+      mirrored = new Map(
+        tools.flatMap((tool) => {
+          if (!isObject(tool) || typeof tool.name !== 'string') return [];
+          const found = mirroredOf(tool.inputSchema);
+          return found.length === 0 ? [] : [[tool.name, found] as const];
+        }),
+      );
     } catch {
       // What it lists isn't known: with rules that look at it, nothing is let through.
       rules.learn([]);
+      mirrored = new Map();
     }
+  }
+
+  async function mirroredOnceKnown(tool: string): Promise<readonly Mirrored[]> {
+    // One that can't be used now answers the call with why.
+    const peer = await common.use().catch(() => undefined);
+    if (!peer) return [];
+    learning ??= learn(peer);
+    await learning;
+    return mirrored?.get(tool) ?? [];
   }
 
   async function hello(): Promise<Hello> {
@@ -259,6 +293,10 @@ export function service(options: ServiceOptions): Service {
       return call ? watchedCall(observer, call, to, write, caller) : to.call(write, caller);
     },
     refuses,
+    mirrored(_identity, params) {
+      const tool = typeof params?.name === 'string' ? params.name : '';
+      return mirrored === undefined ? mirroredOnceKnown(tool) : (mirrored.get(tool) ?? []);
+    },
     instead(asking, request) {
       const refused = refuses(asking.identity, request.method, request.params);
       if (refused) return faultText(request.id, refused);

@@ -196,6 +196,12 @@ export function aggregate({ members, limits, say }: AggregateOptions): Aggregate
     find: sessions.find,
     // Each server's own rules are asked when it is known which one is meant.
     refuses: () => undefined,
+    mirrored(identity, params) {
+      const given = typeof params?.name === 'string' ? params.name : '';
+      const meant = names(members().map(({ name }) => name)).split(given);
+      const member = meant && visible(identity).find(({ name }) => name === meant.server);
+      return member ? member.mirrored(identity, { name: meant.own }) : [];
+    },
     instead: () => undefined,
     offersAll: () => true,
     offered: (_identity, tools) => [...tools],

@@ -52,13 +52,13 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
     if (path === '/_healthz' || path === '/_readyz') return health(options.health(), path, response);
     if (path.startsWith('/_') && options.pages?.(path, request, response, options.door())) return;
     const resource = metadataPath(path);
-    if (resource !== undefined && request.method === 'OPTIONS') return preflight(response);
+    if (resource !== undefined && request.method === 'OPTIONS') return preflight(request, response);
     if (resource !== undefined && request.method === 'GET' && options.metadata()?.(resource, response)) return;
     const route = routeOf(path, options.base(), (name) => options.service(name) !== undefined);
     const service = route && options.service(route.server);
     if (!route || !service) return drop(request, response, 404, 'There is no such server here');
     // Browsers ask without a token; the answer tells nothing.
-    if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(response);
+    if (request.method === 'OPTIONS' && request.headers.origin !== undefined) return preflight(request, response);
     const entered = options.door().enter(request, route.server);
     const identity = entered instanceof Promise ? await entered : entered;
     if (isRefused(identity)) {

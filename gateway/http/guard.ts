@@ -46,10 +46,13 @@ export function guard(options: GuardOptions): Guard {
 }
 
 /** The answer to a browser's question whether a page may do what it wants to do. */
-export function preflight(response: ServerResponse): void {
+export function preflight(request: IncomingMessage, response: ServerResponse): void {
+  // Which of these there are is the tools' to say.
+  const asked = String(request.headers['access-control-request-headers'] ?? '').toLowerCase();
+  const params = asked.split(/[\s,]+/).filter((name) => /^mcp-param-[\w!#$%&'*+.^`|~-]{1,200}$/.test(name));
   response.writeHead(204, {
     'access-control-allow-methods': 'GET, POST, DELETE',
-    'access-control-allow-headers': ALLOWED,
+    'access-control-allow-headers': [ALLOWED, ...params].join(', '),
     'access-control-max-age': '600',
   });
   response.end();

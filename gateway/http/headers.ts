@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { META, MODERN } from '../peer.ts';
 import { CODE, type RpcFault } from '../rpc/fault.ts';
 import { isObject, type Message, metaOf, type Params } from '../rpc/message.ts';
+import { decodedValue, type Mirrored, mirroredValue } from '../rpc/mirrored.ts';
 
 /** Which body field `Mcp-Name` repeats. */
 const NAMED: Readonly<Record<string, string>> = {
@@ -63,18 +64,34 @@ function checkName(header: unknown, method: string, params: Params | undefined):
   const value = field === undefined ? undefined : params?.[field];
   if (typeof value !== 'string') return undefined;
   if (typeof header !== 'string') return mismatch('Mcp-Name', 'the header is missing');
-  const plain = decoded(header);
+  const plain = decodedValue(header);
   if (plain === value) return undefined;
   return mismatch('Mcp-Name', plain === undefined ? 'it is not valid Base64 of UTF-8' : `the body says ${value}`);
 }
 
-/** What no header can hold as it is comes as `=?base64?…?=`. */
-function decoded(header: string): string | undefined {
-  const match = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(header);
-  if (!match) return header.startsWith('=?base64?') ? undefined : header;
-  const bytes = Buffer.from(match[1] as string, 'base64');
-  const text = bytes.toString('utf8');
-  return bytes.toString('base64') === match[1] && Buffer.from(text).equals(bytes) ? text : undefined;
+/**
+ * Headers that repeat parameters of a tool, against the parameters themselves: whoever routed or limited by the header must have seen what is
+ * done. One that no parameter of the tool asks for is nobody's business here.
+ */
+export function checkMirrored(
+  headers: IncomingHttpHeaders,
+  mirrored: readonly Mirrored[],
+  params: Params | undefined,
+): RpcFault | undefined {
+  for (const { header, path } of mirrored) {
+    const value = mirroredValue(params?.arguments, path);
+    const said = headers[header];
+    if (value === undefined && said === undefined) continue;
+    if (value === undefined) return mismatch(header, 'the body has no such parameter');
+    if (typeof said !== 'string') return mismatch(header, 'the header is missing');
+    const plain = decodedValue(said);
+    if (plain === undefined) return mismatch(header, 'it is neither visible ASCII nor Base64 of UTF-8');
+    // 42.0 is 42.
+    const same =
+      typeof value === 'number' ? /^-?\d+(?:\.\d+)?$/.test(plain) && Number(plain) === value : plain === String(value);
+    if (!same) return mismatch(header, `the parameter ${path.join('.')} is another`);
+  }
+  return undefined;
 }
 
 function mismatch(header: string, why: string): RpcFault {

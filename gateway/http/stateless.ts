@@ -2,7 +2,7 @@ import { META, MODERN, type Write } from '../peer.ts';
 import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
 import { isObject, type Message, type Request } from '../rpc/message.ts';
 import { fromModern, modernCapabilities, toModern } from '../translate.ts';
-import { checkModern } from './headers.ts';
+import { checkMirrored, checkModern } from './headers.ts';
 import { listen } from './listen.ts';
 import { accepted, sendFault, sendJson, statusOf } from './reply.ts';
 import { shown } from './result.ts';
@@ -31,6 +31,11 @@ export async function postModern(exchange: Exchange, message: Message): Promise<
   }
   const refused = service.refuses(identity, message.method, message.params);
   if (refused) return sendFault(response, 200, refused, id);
+  if (message.method === 'tools/call') {
+    const known = service.mirrored(identity, message.params);
+    const fault = checkMirrored(request.headers, known instanceof Promise ? await known : known, message.params);
+    if (fault) return sendFault(response, 400, fault, id);
+  }
   call(exchange, message);
 }
 

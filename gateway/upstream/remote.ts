@@ -1,6 +1,7 @@
 import type { StreamableHTTPClientTransport, Transport } from '@modelcontextprotocol/client';
 import { McpBuildError } from '../../errors/index.ts';
 import { isObject } from '../rpc/message.ts';
+import { encodedValue, type Mirrored, mirroredOf, mirroredValue } from '../rpc/mirrored.ts';
 import type { Channel, OpenChannel } from './channel.ts';
 import { type OAuthSettings, remoteAuth } from './oauth.ts';
 import { type LoginStore, loginMemory } from './oauth-store.ts';
@@ -21,6 +22,7 @@ export interface RemoteChannel {
 interface Sent {
   readonly id?: unknown;
   readonly method?: unknown;
+  readonly params?: unknown;
 }
 
 /** Statuses of a server that doesn't speak Streamable HTTP, as the specification has it. */
@@ -44,6 +46,7 @@ export function remoteChannel(options: RemoteChannel): OpenChannel {
     let sse =
       options.transport === 'sse' || (options.transport === undefined && /\/sse\/?$/.test(new URL(url).pathname));
     let answered = false;
+    const mirrored = new Map<string, readonly Mirrored[]>();
     let transport = await started();
 
     async function started(): Promise<Transport> {
@@ -60,6 +63,7 @@ export function remoteChannel(options: RemoteChannel): OpenChannel {
         if (isObject(result) && typeof result.protocolVersion === 'string') {
           made.setProtocolVersion?.(result.protocolVersion);
         }
+        if (isObject(result) && Array.isArray(result.tools)) learn(result.tools);
         receive(Buffer.from(JSON.stringify(message)));
       };
       made.onerror = () => undefined;
@@ -71,9 +75,29 @@ export function remoteChannel(options: RemoteChannel): OpenChannel {
       return made;
     }
 
+    function learn(tools: readonly unknown[]): void {
+      for (const tool of tools) {
+        if (!isObject(tool) || typeof tool.name !== 'string') continue;
+        const found = mirroredOf(tool.inputSchema);
+        if (found.length > 0) mirrored.set(tool.name, found);
+        else mirrored.delete(tool.name);
+      }
+    }
+
+    /** What a server of 2026 wants to find in headers, too. */
+    function headersOf({ method, params }: Sent): Readonly<Record<string, string>> | undefined {
+      if (method !== 'tools/call' || !isObject(params) || mirrored.size === 0) return undefined;
+      const found = (mirrored.get(String(params.name)) ?? []).flatMap(({ header, path }) => {
+        const value = mirroredValue(params.arguments, path);
+        return value === undefined ? [] : [[header, encodedValue(value)] as const];
+      });
+      return Object.fromEntries(found);
+    }
+
     async function send(message: Sent): Promise<void> {
+      const more = headersOf(message);
       try {
-        await transport.send(message as never);
+        await transport.send(message as never, more ? { headers: more } : undefined);
       } catch (error) {
         const { status } = error as { status?: unknown };
         if (answered || sse || options.transport !== undefined || !NOT_STREAMABLE.has(status)) throw error;

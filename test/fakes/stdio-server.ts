@@ -8,6 +8,8 @@ const options = JSON.parse(process.argv[2] ?? '{}') as {
   readonly generation?: '2025' | '2026' | 'both';
   readonly stateful?: boolean;
   readonly dieAtStart?: boolean;
+  /** Has a tool whose parameters are repeated in headers. */
+  readonly mirrored?: boolean;
 };
 const generation = options.generation ?? '2025';
 if (options.dieAtStart) process.exit(3);
@@ -35,6 +37,7 @@ const TOOLS = [
   { name: 'cancelled', inputSchema },
   { name: 'change', inputSchema },
   { name: 'seen', inputSchema },
+  ...(options.mirrored ? [mirrored()] : []),
 ];
 const WHO = { message: 'who?', requestedSchema: { type: 'object', properties: {} } };
 const info = { name: 'fake', version: '1.0.0' };
@@ -42,6 +45,16 @@ const capabilities = {
   tools: { listChanged: true },
   ...(options.stateful ? { logging: {}, resources: { subscribe: true } } : {}),
 };
+function mirrored() {
+  const text = (name: string) => ({ type: 'string', 'x-mcp-header': name });
+  const properties = {
+    region: text('Region'),
+    where: { type: 'object', properties: { zone: text('Zone') } },
+    count: { type: 'integer', 'x-mcp-header': 'Count' },
+    dry: { type: 'boolean', 'x-mcp-header': 'Dry' },
+  };
+  return { name: 'mirrored', inputSchema: { type: 'object', properties } };
+}
 const cancelled: unknown[] = [];
 const asked = new Map<string, (message: Message) => void>();
 let tools = TOOLS;
@@ -147,6 +160,7 @@ function call(id: Message['id'], params: any, done: object): unknown {
       return text(id, 'y'.repeat(args.bytes ?? 100_000), done);
     case 'cancelled':
       return text(id, cancelled, done);
+    case 'mirrored':
     case 'seen':
       return text(id, { greeting, params }, done);
     case 'change':
