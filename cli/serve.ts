@@ -30,6 +30,7 @@ import { ownGateway } from './line/serve-stdio.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
 import { openWatching, webhookAddress } from './line/watching.ts';
+import { keepYoungSpaceSmall } from './line/young.ts';
 import { examples, jsonOption } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -113,6 +114,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   const config = await read();
   if (options.check) return show(config, out);
   if (options.login !== undefined) return logInAt(options.login, config, home, out);
+  keepYoungSpaceSmall();
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   const daemon = options.daemon === undefined ? undefined : daemonClient(resolve(options.daemon));
@@ -165,7 +167,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     } catch (error) {
       // What runs goes on as it was: a slip of the pen takes nothing down.
       const { message, fix } = error as McpBuildError;
-      say(`kept the configuration as it was: ${message}${fix ? ` ${fix}` : ''}`);
+      say(`kept the configuration as it was: ${message}${fix ? `. ${fix}` : ''}`);
     }
   };
   let last = Promise.resolve();

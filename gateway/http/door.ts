@@ -62,7 +62,8 @@ export function door(options: DoorOptions): Door {
     const free = own ? [] : unprotected(server);
     if (server !== undefined && free.length > 0) return ANYBODY;
     const { authorization } = request.headers;
-    const token = authorization === undefined ? undefined : /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+    // Clients of TBXark's mcp-proxy were told to send it without the word before it.
+    const token = authorization === undefined ? undefined : /^(?:bearer +)?(\S+) *$/i.exec(authorization)?.[1];
     if (token !== undefined) return holder(request, token, server, own);
     const certificate = options.certificates ? certificateOf(request.socket) : undefined;
     if (certificate) {

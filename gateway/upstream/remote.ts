@@ -144,7 +144,11 @@ export function remoteChannel(options: RemoteChannel): OpenChannel {
 
 function reasonOf(error: unknown): string {
   if (error instanceof McpBuildError) return `${error.message}. ${error.fix ?? ''}`;
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // Of a connection, Node's own fetch says why in its cause alone.
+  const { code, message } = (error.cause ?? {}) as { code?: unknown; message?: unknown };
+  const why = code ?? message;
+  return typeof why === 'string' && !error.message.includes(why) ? `${error.message}: ${why}` : error.message;
 }
 
 function unavailable(url: string, reason: string, cause: unknown): McpBuildError {

@@ -80,7 +80,10 @@ describe('tokens', () => {
     expect(none.status).toBe(401);
     expect(none.headers.get('www-authenticate')).toMatch(/^Bearer/);
     expect((await running.post('fake', list, bearer('Defaul'))).status).toBe(401);
-    expect((await running.post('fake', list, { authorization: 'Default' })).status).toBe(401);
+    expect((await running.post('fake', list, { authorization: 'Basic Default' })).status).toBe(401);
+    expect((await running.post('fake', list, { authorization: 'Bearer' })).status).toBe(401);
+    // As TBXark's clients were told to.
+    expect((await running.post('fake', list, { authorization: 'Default' })).status).toBe(400);
     for (const query of ['?token=Default', '?access_token=Default', '?authorization=Bearer%20Default']) {
       expect((await raw(running.url, `/fake/mcp${query}`, {})).statusCode).toBe(401);
     }

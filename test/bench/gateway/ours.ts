@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { keepYoungSpaceSmall } from '../../../cli/line/young.ts';
 import { openGateway, parseConfig } from '../../../gateway/index.ts';
 import { processChannel } from '../../gateway/gateway.ts';
 
@@ -10,6 +11,7 @@ const config = {
   },
 };
 const echo = fileURLToPath(new URL('./echo.ts', import.meta.url));
+keepYoungSpaceSmall();
 const gateway = await openGateway({
   config: parseConfig(JSON.stringify(config), 'bench', {}),
   prepare: async () => ({ open: processChannel([process.execPath, '--no-warnings', echo]) }),
