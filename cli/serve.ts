@@ -14,6 +14,7 @@ import {
   openGateway,
   pages,
   parseConfig,
+  tracingConfig,
 } from '../gateway/index.ts';
 import { type Home, homeOf } from './line/home.ts';
 import {
@@ -77,7 +78,7 @@ export function serveCommand(): Command {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nEnvironment:\n  MCP_BUILD_ALERT_WEBHOOK  https address that unusual things are posted to, as JSON\n',
+      '\nEnvironment:\n  MCP_BUILD_ALERT_WEBHOOK  https address that unusual things are posted to, as JSON\n  OTEL_EXPORTER_OTLP_ENDPOINT  a collector that traces are sent to; OpenTelemetry’s other variables count, too\n',
     )
     .addHelpText(
       'after',
@@ -127,8 +128,9 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     alerts: webhookAddress(environment.MCP_BUILD_ALERT_WEBHOOK),
     say,
     also: [logged.watcher],
+    traces: tracingConfig(environment),
   });
-  const { observer, metrics, activity, log } = watching;
+  const { observer, metrics, activity, log, spansDropped } = watching;
   const running: { gateway?: Gateway } = {};
   const gateway = await openGateway({
     config,
@@ -147,6 +149,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
       metrics,
       activity,
       log,
+      spansDropped,
       servers: () => running.gateway?.servers() ?? [],
       control: async (name, action) => (await running.gateway?.control(name, action)) === true,
       say,

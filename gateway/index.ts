@@ -21,6 +21,9 @@ export {
   revokeToken,
   type StoredToken,
 } from './tokens.ts';
+export { type Exporter, exporter } from './tracing/exporter.ts';
+export { sampled, type TracingConfig, tracingConfig } from './tracing/settings.ts';
+export { type Tracer, tracer } from './tracing/spans.ts';
 export { type Channel, LONGEST_MESSAGE, lineWriter, type OpenChannel } from './upstream/channel.ts';
 export { type ContainerChannel, containerChannel } from './upstream/container.ts';
 export { lines } from './upstream/lines.ts';

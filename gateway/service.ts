@@ -290,7 +290,9 @@ export function service(options: ServiceOptions): Service {
       const to = options.policy
         ? policed(options.policy, behind, request, (breach) => blocked(identity, request.method, call?.target, breach))
         : behind;
-      return call ? watchedCall(observer, call, to, write, caller) : to.call(write, caller);
+      return call
+        ? watchedCall(observer, call, to, write, caller, observer.trace?.(call, request))
+        : to.call(write, caller);
     },
     refuses,
     mirrored(_identity, params) {

@@ -6,6 +6,7 @@ import {
   type Activity,
   type AuditLog,
   activity,
+  exporter,
   type Known,
   type Metrics,
   metrics,
@@ -13,6 +14,9 @@ import {
   openAuditLog,
   patterns,
   recorder,
+  sampled,
+  type TracingConfig,
+  tracer,
   type Watcher,
   webhook,
 } from '../../gateway/index.ts';
@@ -27,6 +31,8 @@ export interface WatchingOptions {
   /** Where unusual things are told. */
   readonly alerts: URL | undefined;
   readonly say: (line: string) => void;
+  /** Where traces go; nowhere without. */
+  readonly traces: TracingConfig | undefined;
   /** See everything, too. */
   readonly also: readonly Watcher[];
 }
@@ -36,6 +42,7 @@ export interface Watching {
   readonly metrics: Metrics;
   readonly activity: Activity;
   readonly log: AuditLog | undefined;
+  readonly spansDropped: (() => number) | undefined;
   close(): Promise<void>;
 }
 
@@ -50,7 +57,15 @@ const PAUSE = 5_000;
 const LAST_WORDS = 2_000;
 
 /** @throws McpBuildError `audit-log-busy`, `audit-log-broken`, `audit-log-unwritable` */
-export async function openWatching({ home, folders, keep, alerts, say, also }: WatchingOptions): Promise<Watching> {
+export async function openWatching({
+  home,
+  folders,
+  keep,
+  alerts,
+  say,
+  also,
+  traces,
+}: WatchingOptions): Promise<Watching> {
   const log = folders.length === 0 ? undefined : await firstFree(folders, keep);
   const counted = metrics();
   const seen = activity();
@@ -77,14 +92,24 @@ export async function openWatching({ home, folders, keep, alerts, say, also }: W
       }, PAUSE).unref();
     },
   });
-  const observer = recorder({ metrics: counted, log, also: [seen, unusual, ...also] });
+  const sent = traces && exporter(traces, traces.resource, say);
+  const followed =
+    sent &&
+    tracer({
+      export: sent.add,
+      parentBased: traces.sampler.parentBased,
+      sample: (trace) => sampled(trace, traces.sampler.ratio),
+    });
+  const observer = recorder({ metrics: counted, log, also: [seen, unusual, ...also], tracer: followed });
   held.observer = observer;
   return {
     observer,
     metrics: counted,
     activity: seen,
     log,
+    spansDropped: sent?.dropped,
     async close() {
+      await sent?.close();
       if (timer) await save().catch(() => undefined);
       await Promise.race([hook?.settled(), new Promise((resolve) => setTimeout(resolve, LAST_WORDS).unref())]);
       await log?.close();

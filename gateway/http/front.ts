@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { faultOf } from '../rpc/fault.ts';
 import { type Message, readMessage } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
+import { metaFromHeaders, withMeta } from '../tracing/context.ts';
 import type { Observer } from '../watching/observer.ts';
 import { readBody } from './body.ts';
 import { type Door, isRefused, type Refused } from './door.ts';
@@ -79,8 +80,9 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
       const allow = { mcp: 'GET, POST, DELETE', sse: 'GET', message: 'POST' }[kind];
       return drop(request, response, 405, `${request.method} is not for this address`, { allow });
     }
-    const message = await messageOf(request, response);
-    if (!message) return;
+    const read = await messageOf(request, response);
+    if (!read) return;
+    const message = options.observer?.trace ? traced(read, request.headers) : read;
     if (kind === 'message') return older.post(exchange, new URLSearchParams(query).get('sessionId') ?? '', message);
     if (speaksModern(request.headers, message)) return postModern(exchange, message);
     return postLegacy(exchange, message);
@@ -114,6 +116,13 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
       else sendFault(response, 500, faultOf(error));
     });
   };
+}
+
+/** The trace that HTTP's headers speak of is the message's, too, where it doesn't say itself. */
+function traced(message: Message, headers: IncomingHttpHeaders): Message {
+  if (message.kind !== 'request' || headers.traceparent === undefined) return message;
+  const meta = metaFromHeaders(headers, message.params);
+  return meta ? readMessage(Buffer.from(withMeta(message.text, meta))) : message;
 }
 
 /** What tells a refused client what to do about it. */

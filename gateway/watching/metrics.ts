@@ -27,6 +27,8 @@ export interface Gauges {
   }[];
   /** Records of the audit log; undefined without one. */
   readonly audit: number | undefined;
+  /** Spans that no collector took; undefined without traces. */
+  readonly spansDropped?: number | undefined;
 }
 
 export interface Metrics {
@@ -79,7 +81,7 @@ export function metrics(): Metrics {
       const key = `${kind}\0${server}`;
       if (incidents.size < 10_000 || incidents.has(key)) incidents.set(key, (incidents.get(key) ?? 0) + 1);
     },
-    text({ servers, audit }, mine = () => true) {
+    text({ servers, audit, spansDropped }, mine = () => true) {
       const lines: string[] = [];
       const family = (name: string, type: string, help: string, rows: readonly string[]) => {
         if (rows.length > 0) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...rows);
@@ -155,6 +157,10 @@ export function metrics(): Metrics {
       if (audit !== undefined) {
         const name = 'mcp_build_gateway_audit_records';
         family(name, 'gauge', 'The number of the last record of the audit log.', [`${name} ${audit}`]);
+      }
+      if (spansDropped !== undefined) {
+        const name = 'mcp_build_gateway_spans_dropped_total';
+        family(name, 'counter', 'Spans that no collector took.', [`${name} ${spansDropped}`]);
       }
       family('process_resident_memory_bytes', 'gauge', 'Resident memory of the gateway.', [
         `process_resident_memory_bytes ${process.memoryUsage.rss()}`,

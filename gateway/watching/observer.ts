@@ -1,4 +1,6 @@
 import type { RpcFault } from '../rpc/fault.ts';
+import type { Request } from '../rpc/message.ts';
+import type { Tracing } from '../tracing/spans.ts';
 
 /** A request that a client makes of a server. */
 export interface Call {
@@ -57,4 +59,6 @@ export interface Observer {
   /** `go` is called once the outcome may be told, or with what is told instead of it. */
   end(call: Call, begun: number, outcome: Outcome, go: (fault?: RpcFault) => void): void;
   incident(incident: Incident): void;
+  /** Follows a call through, where traces are wanted. */
+  readonly trace?: ((call: Call, request: Request) => Tracing) | undefined;
 }

@@ -18,6 +18,8 @@ export interface PagesOptions {
   readonly servers: () => readonly ServerState[];
   readonly control: (name: string, action: 'stop' | 'start' | 'restart') => Promise<boolean>;
   readonly say: (line: string) => void;
+  /** Spans that no collector took; without traces, no such member. */
+  readonly spansDropped?: (() => number) | undefined;
 }
 
 const BODY = 4096;
@@ -43,7 +45,8 @@ export function pages(options: PagesOptions): Pages {
       sessions,
       containers,
     }));
-    const text = options.metrics.text({ servers, audit: options.log?.head().n }, mine);
+    const gauges = { servers, audit: options.log?.head().n, spansDropped: options.spansDropped?.() };
+    const text = options.metrics.text(gauges, mine);
     sendText(response, text, 'text/plain; version=0.0.4; charset=utf-8');
   }
 

@@ -1,4 +1,5 @@
 import { CODE, type RpcFault } from '../rpc/fault.ts';
+import type { Tracer } from '../tracing/spans.ts';
 import type { AuditLog } from './audit-log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Call, Incident, Observer, Outcome } from './observer.ts';
@@ -14,6 +15,7 @@ export interface RecorderOptions {
   readonly log: AuditLog | undefined;
   /** Sees everything too; may not throw. */
   readonly also?: readonly Watcher[];
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface Watcher {
@@ -25,8 +27,9 @@ export interface Watcher {
  * Keeps account of what passes. A call is recorded before it is passed on and its outcome before that is told: where the record can't be
  * written, the call isn't made. Arguments and answers are not recorded.
  */
-export function recorder({ metrics, log, also = [] }: RecorderOptions): Observer {
+export function recorder({ metrics, log, also = [], tracer }: RecorderOptions): Observer {
   return {
+    trace: tracer?.begin,
     begin(call, go) {
       if (!log || !AUDITED.has(call.method)) {
         go();

@@ -1,6 +1,8 @@
 import type { Backend, Handle } from '../backend.ts';
 import type { Caller, Write } from '../peer.ts';
 import type { RpcFault } from '../rpc/fault.ts';
+import { withMeta } from '../tracing/context.ts';
+import type { Tracing } from '../tracing/spans.ts';
 import type { Call, Observer, Outcome } from './observer.ts';
 
 /** Passes a call on to a server when the observer lets it, and the answer back when the observer has it. */
@@ -10,6 +12,7 @@ export function watchedCall(
   behind: Pick<Backend, 'call'>,
   write: Write,
   caller: Caller,
+  tracing?: Tracing,
 ): Handle {
   const since = performance.now();
   let handle: Handle | undefined;
@@ -20,26 +23,34 @@ export function watchedCall(
   function end(outcome: Omit<Outcome, 'duration'>, tell: () => void, instead: (fault: RpcFault) => void): void {
     if (over) return;
     over = true;
-    observer.end(call, begun, { ...outcome, duration: performance.now() - since }, (fault) =>
-      fault ? instead(fault) : tell(),
-    );
+    const whole = { ...outcome, duration: performance.now() - since };
+    observer.end(call, begun, whole, (fault) => {
+      tracing?.end(fault ? { ...whole, kind: 'failed', code: fault.code } : whole);
+      if (fault) instead(fault);
+      else tell();
+    });
   }
   const nobody = () => undefined;
 
   begun = observer.begin(call, (fault) => {
     if (fault) {
       over = true;
+      tracing?.end({ kind: 'failed', code: fault.code, size: 0, duration: performance.now() - since });
       if (!cancelled) caller.fail(fault);
       return;
     }
     if (cancelled) return end({ kind: 'cancelled', size: 0 }, nobody, nobody);
-    handle = behind.call(write, {
-      answer: (answer) =>
+    tracing?.passed();
+    const traced: Write = tracing ? (id, generation) => withMeta(write(id, generation), tracing.meta) : write;
+    handle = behind.call(traced, {
+      answer(answer) {
+        tracing?.answered(answer);
         end(
           { kind: answer.failed ? 'failed' : 'answered', size: answer.line.length },
           () => caller.answer(answer),
           caller.fail,
-        ),
+        );
+      },
       fail: (why) => end({ kind: 'failed', code: why.code, size: 0 }, () => caller.fail(why), caller.fail),
       ...(caller.progress ? { progress: caller.progress } : {}),
     });

@@ -5,13 +5,24 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { hashToken, type Identity } from '../../gateway/index.ts';
-import { fakeServer } from '../gateway/gateway.ts';
+import {
+  exporter,
+  hashToken,
+  type Identity,
+  metrics,
+  recorder,
+  type TracingConfig,
+  tracer,
+  tracingConfig,
+} from '../../gateway/index.ts';
+import { startCollector } from '../fakes/otlp-collector.ts';
+import { fakeServer, runGateway } from '../gateway/gateway.ts';
 import { runWatched, type Watched } from '../gateway/watching/watched.ts';
 import { commandPath, describeWith, toolCache } from './harness/needs.ts';
 
 const run = promisify(execFile);
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
+const PROTO = 'opentelemetry-proto==1.38.0';
 const HOSTILE = '<img src=x onerror="document.title=\'taken over\'"><script>alert(1)</script>';
 const ROOT: Identity = { id: 'root0000', name: 'root', expires: undefined, servers: undefined, tools: undefined };
 
@@ -271,5 +282,60 @@ print(json.dumps(out))
     ]);
     const buckets = families.mcp_server_operation_duration_seconds_bucket ?? [];
     expect(buckets.filter(([{ le }]) => le === '+Inf').length).toBeGreaterThan(3);
+  });
+});
+
+describeWith(['uvx'], 'the traces', () => {
+  test('are read by OpenTelemetry’s own protobuf', async () => {
+    await using collector = await startCollector();
+    const config = tracingConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }) as TracingConfig;
+    const sent = exporter(config, config.resource, () => undefined);
+    const followed = tracer({ export: sent.add, parentBased: true, sample: () => true });
+    const observer = recorder({ metrics: metrics(), log: undefined, tracer: followed });
+    await using running = await runGateway({ options: { observer } });
+    const session = await running.session('fake');
+    const traceparent = `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01`;
+    await running.call('fake', session, 'echo', { message: 'x' }, { traceparent, tracestate: 'vendor=1' });
+    await running.call('fake', session, 'fail');
+    await sent.close();
+    const place = await mkdtemp(join(tmpdir(), 'traces-'));
+    await Promise.all(collector.requests.map(({ body }, at) => writeFile(join(place, `${at}.bin`), body)));
+    const script = `
+import glob, json, sys
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+out = []
+for path in glob.glob(sys.argv[1] + '/*.bin'):
+    request = ExportTraceServiceRequest()
+    request.ParseFromString(open(path, 'rb').read())
+    assert request.SerializeToString(deterministic=True)
+    for resource in request.resource_spans:
+        service = {a.key: a.value.string_value for a in resource.resource.attributes}['service.name']
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                out.append({'service': service, 'scope': scope.scope.name, 'name': span.name, 'kind': span.kind,
+                    'trace': span.trace_id.hex(), 'id': span.span_id.hex(), 'parent': span.parent_span_id.hex(),
+                    'state': span.trace_state, 'status': span.status.code, 'flags': span.flags,
+                    'ordered': 0 < span.start_time_unix_nano <= span.end_time_unix_nano,
+                    'attributes': {a.key: a.value.string_value for a in span.attributes}})
+print(json.dumps(out))
+`;
+    const env = { ...process.env, UV_CACHE_DIR: join(toolCache(), 'uv-cache') };
+    const from = ['--from', PROTO, '--with', PROTO, 'python'];
+    const { stdout } = await run(commandPath('uvx')!, [...from, '-c', script, place], { env });
+    await rm(place, { recursive: true });
+    const spans = JSON.parse(stdout) as Record<string, unknown>[];
+    const common = { service: 'mcp-build-gateway', scope: 'mcp-build', ordered: true, flags: 1 };
+    const outer = spans.find(({ name, kind }) => name === 'tools/call echo' && kind === 2);
+    expect(outer).toMatchObject({
+      ...common,
+      trace: 'ab'.repeat(16),
+      parent: 'cd'.repeat(8),
+      state: 'vendor=1',
+      status: 0,
+    });
+    const inner = spans.find(({ name, kind }) => name === 'tools/call echo' && kind === 3);
+    expect(inner).toMatchObject({ ...common, trace: 'ab'.repeat(16), parent: outer?.id });
+    const failed = spans.find(({ name }) => name === 'tools/call fail');
+    expect(failed).toMatchObject({ status: 2, parent: '', attributes: { 'error.type': '-32042' } });
   });
 });
