@@ -4,7 +4,10 @@ import { dirname, join } from 'node:path';
 import { checked, type Digest, hexOf } from '../digest/index.ts';
 import type { Descriptor, Lending } from './store.ts';
 
+/** In bytes: what one read of a file may bring. */
 const CHUNK = 512 * 1024;
+/** In bytes: what is read beyond a file's size, to see that it ends there. Taken from Node's pool. */
+const BEYOND = 512;
 
 /** A name nobody else uses, in the folder for what isn't a blob (yet, or any more); it tells whose it is when that one was killed. */
 export function ingestName(ingest: string): string {
@@ -30,11 +33,15 @@ export async function openFile(
 
 async function* give(file: FileHandle): AsyncGenerator<Uint8Array> {
   try {
+    let { size: left } = await file.stat();
     for (;;) {
-      // A fresh buffer each time: whoever got the last one may still hold it.
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK), 0, CHUNK);
+      // A fresh buffer each time, since whoever got the last one may still hold it, and none larger than the file: most files are
+      // documents, and the collector runs for half a megabyte each.
+      const memory = left > BEYOND ? Buffer.allocUnsafeSlow(Math.min(left, CHUNK)) : Buffer.allocUnsafe(BEYOND);
+      const { bytesRead } = await file.read(memory, 0, memory.length);
       if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+      left -= bytesRead;
+      yield memory.subarray(0, bytesRead);
     }
   } finally {
     await file.close();
@@ -44,14 +51,16 @@ async function* give(file: FileHandle): AsyncGenerator<Uint8Array> {
 /** Two buffers in turn: the next chunk is read while the last is lent. */
 async function* lend(file: FileHandle): AsyncGenerator<Uint8Array> {
   const memory: Buffer[] = [];
+  let length = 0;
   const read = (turn: number) => {
-    memory[turn] ??= Buffer.allocUnsafeSlow(CHUNK);
-    const reading = file.read(memory[turn], 0, CHUNK);
+    memory[turn] ??= Buffer.allocUnsafeSlow(length);
+    const reading = file.read(memory[turn], 0, length);
     // Told where it is awaited, unless nobody asks any more.
     reading.catch(() => undefined);
     return reading;
   };
   try {
+    length = Math.min(Math.max((await file.stat()).size, BEYOND), CHUNK);
     let reading = read(0);
     for (let turn = 1; ; turn = 1 - turn) {
       const { bytesRead, buffer } = await reading;

@@ -37,8 +37,10 @@ export interface Ground {
   readonly image: ReadonlySet<string>;
   /** Every byte that there is: a file of the layout, and an offset in it. */
   readonly places: readonly (readonly [file: string, offset: number])[];
-  /** Flips `bits` of one byte, judges, and puts it back. */
-  change(file: string, offset: number, bits: number): Promise<Outcome>;
+  /** Whether a file is named by its digest: which bit of a byte was flipped doesn't matter to a hash. */
+  addressed(file: string): boolean;
+  /** Flips `bits` of one byte, judges, and puts it back. Changes in different `lanes` don't see each other. */
+  change(file: string, offset: number, bits: number, lane?: number): Promise<Outcome>;
   end(): Promise<void>;
 }
 
@@ -46,7 +48,6 @@ export interface Ground {
 export async function ground(): Promise<Ground> {
   const folder = await mkdtemp(join(tmpdir(), 'every-byte-'));
   const original = join(folder, 'original');
-  const copy = join(folder, 'copy');
   const key = generateKey();
   const signer = keySigner(key);
   const store = await openLayout(original);
@@ -68,7 +69,13 @@ export async function ground(): Promise<Ground> {
     assess(by, await gather(await openLayout(at), image.index, { layers: true, platforms: 'all' }), NOW);
   const wanted = await verdictOf(original, policy);
   if (wanted.verdict.verdict !== 'pass') throw new Error('the image as it was made is not accepted');
-  await cp(original, copy, { recursive: true });
+  const copies = new Map<number, Promise<string>>();
+  const copyFor = (lane: number): Promise<string> => {
+    const copy = join(folder, `copy-${lane}`);
+    const made = copies.get(lane) ?? cp(original, copy, { recursive: true }).then(() => copy);
+    copies.set(lane, made);
+    return made;
+  };
   const places: (readonly [string, number])[] = [];
   for (const entry of await readdir(original, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
@@ -80,7 +87,9 @@ export async function ground(): Promise<Ground> {
   return {
     image: new Set(documents.map(({ digest }) => join('blobs', 'sha256', digest.slice(7)))),
     places,
-    async change(file, offset, bits) {
+    addressed: (file) => file.startsWith(join('blobs', 'sha256')),
+    async change(file, offset, bits, lane = 0) {
+      const copy = await copyFor(lane);
       const bytes = await readFile(join(original, file));
       const changed = Buffer.from(bytes);
       changed[offset] = (changed[offset] ?? 0) ^ bits;
