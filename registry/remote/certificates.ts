@@ -62,7 +62,7 @@ export async function secureContext(
       code: 'certificate-invalid',
       message: `The certificates configured for ${host} can't be read`,
       input: host,
-      fix: `Check that what is in certs.d/${host}, or was given with --ca, is PEM and that keys fit their certificates.`,
+      fix: `Check that what is in certs.d/${host}, or in the folder named with --certs, is PEM and that keys fit their certificates.`,
       exit: 2,
       cause,
     });

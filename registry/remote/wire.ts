@@ -292,7 +292,7 @@ export function networkFault(error: Error, url: URL): McpBuildError {
       code: 'tls',
       message: `The certificate or TLS of ${url.host} is not accepted (${code})`,
       input: url.host,
-      fix: `Put the authority that signed it into certs.d/${url.host}/ca.crt, or name it with --ca; verification can't be switched off.`,
+      fix: `Put the authority that signed it into ~/.docker/certs.d/${url.host}/ca.crt, or name another folder with --certs; verification can't be switched off.`,
       exit: 5,
       cause: error,
     });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,6 +17,7 @@ import {
 } from '../../registry/index.ts';
 import { type Authority, makeAuthority } from '../fakes/certificates.ts';
 import { writeImage, writeIndex, writeReferrer } from '../registry/image.ts';
+import { cli } from './harness/cli.ts';
 import { commandPath, describeWith } from './harness/needs.ts';
 import { type Server, startDockerRegistry, startReferrersRegistry, startTokenServer } from './registry-servers.ts';
 
@@ -121,6 +122,66 @@ describeWith(['docker-registry', 'openssl', 'skopeo'], "Debian's docker-registry
       host,
     );
     await remoteOf(host, 'a', { certificates, environment: { REGISTRY_AUTH_FILE: authfile } }).resolve('1');
+  });
+
+  it('with commands: login, copy, pull, push, one file, logout', async () => {
+    const { host } = await started(
+      startDockerRegistry(join(folder, 'commands'), { tls: authority.issue(['127.0.0.1']), htpasswd: HTPASSWD }),
+    );
+    const home = join(folder, 'commands-home');
+    await mkdir(home);
+    const certs = join(folder, 'commands-certs');
+    await mkdir(join(certs, host), { recursive: true });
+    await writeFile(join(certs, host, 'ca.crt'), authority.ca);
+    const source = `oci:${local.folder}`;
+    const command = async (exit: number, args: readonly string[], input = '') => {
+      const done = await cli([...args, '--json'], {
+        cwd: folder,
+        input,
+        env: { HOME: home, MCP_BUILD_HOME: home, DOCKER_CONFIG: undefined, REGISTRY_AUTH_FILE: undefined },
+      });
+      expect(`${done.stdout}${done.stderr}`).not.toContain('correct-horse');
+      expect(done, done.stderr).toMatchObject({ code: exit });
+      return done;
+    };
+    const logIn = (exit: number, password: string, ...more: string[]) =>
+      command(exit, ['login', host, '--username', 'user', '--password-stdin', ...more], `${password}\n`);
+
+    expect((await logIn(5, 'correct-horse')).stderr).toContain('--certs');
+    await logIn(5, 'wrong', '--certs', certs);
+    await command(5, ['copy', `${source}:image`, `${host}/team/server:1`, '--certs', certs]);
+    await logIn(0, 'correct-horse', '--certs', certs);
+    const config = join(home, '.docker', 'config.json');
+    expect((await stat(config)).mode & 0o777).toBe(0o600);
+    // Where Docker has it: nothing needs to be named from here on.
+    await mkdir(join(home, '.docker', 'certs.d', host), { recursive: true });
+    await writeFile(join(home, '.docker', 'certs.d', host, 'ca.crt'), authority.ca);
+
+    const immutable = `1.2.3-${'0'.repeat(12)}`;
+    const sent = await command(0, ['copy', `${source}:image`, `${host}/team/server:${immutable}`]);
+    expect(sent.json()).toMatchObject({ digest: image.digest, referrers: 3, tags: [immutable] });
+    const moved = await command(4, ['copy', `${source}:index`, `${host}/team/server:${immutable}`]);
+    expect(moved.stderr).toContain('tag-immutable');
+
+    const pulled = await command(0, ['pull', `${host}/team/server:${immutable}`]);
+    expect(pulled.json()).toMatchObject({ digest: image.digest, referrers: 3 });
+    const store = await openLayout(join(home, 'store'), { create: false });
+    expect(await store.resolve('server')).toEqual(image);
+    expect(await store.referrers(image.digest)).toEqual(await local.referrers(image.digest));
+
+    const pushed = await command(0, ['push', 'server', '--to', `${host}/other/server:stable`]);
+    expect(pushed.json()).toMatchObject({ digest: image.digest, tags: [immutable, 'stable'] });
+    const again = await command(0, ['push', 'server', '--to', `${host}/other/server:stable`]);
+    expect(again.json()).toMatchObject({ sent: 0, mounted: 0, bytes: 0, referrers: 0 });
+
+    const file = join(folder, 'commands.tar');
+    await command(0, ['copy', `${host}/other/server:stable`, `oci-archive:${file}`]);
+    const carried = await command(0, ['copy', `oci-archive:${file}`, `${host}/far/server:1`]);
+    expect(carried.json()).toMatchObject({ digest: image.digest, referrers: 3 });
+
+    await command(0, ['logout', host]);
+    expect(await readFile(config, 'utf8')).not.toContain(host);
+    await command(5, ['pull', `${host}/far/server:1`]);
   });
 
   it('with tokens', async () => {
