@@ -1,12 +1,22 @@
 import { isBuiltin } from 'node:module';
 import { join, relative, sep } from 'node:path';
-import { type Plugin, rolldown } from 'rolldown';
+import { type OutputChunk, type Plugin, rolldown } from 'rolldown';
 
 /**
  * Dependencies whose code goes into dist/: small ones without dependencies of their own that nearly every start needs. They stay
  * in package.json, pinned, where audits and update bots see them. All others are loaded from node_modules, and only when needed.
  */
 const INLINE = ['commander', 'semver', 'smol-toml', 'yaml', 'zod'];
+
+/** What is started most, and by clients that wait for it. */
+const TOGETHER = [
+  'cli/line/home.ts',
+  'node_modules/zod/index.js',
+  'cli/program.ts',
+  'runner/reaping.ts',
+  'cli/run.ts',
+  'cli/verify.ts',
+];
 
 /** A program of its own, beside the one that users start: something else in the tree starts it by its path. */
 const isProgram = (file: string) => file === 'cli/main.ts' || /-main\.ts$/.test(file);
@@ -31,16 +41,34 @@ export async function bundle(root: string, dist: string, files: readonly string[
       moduleSideEffects: (id) => id.includes('node_modules') || programs.some((file) => id === join(root, file)),
     },
     plugins: [places(root), builtins()],
+    // Commands that load adapters anyway import them; only the others wait with it.
+    preserveEntrySignatures: false,
+    checks: { ineffectiveDynamicImport: false },
     onLog(level, log, handler) {
       if (level === 'warn') throw new Error(log.message);
       handler(level, log);
     },
   });
-  const { output } = await bundled.write({
+  const written = {
     dir: dist,
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: 'chunks/[name]-[hash].js',
+  } as const;
+  const apart = (await bundled.generate(written)).output.filter((chunk) => chunk.type === 'chunk');
+  const own = new Set(programs.map((program) => join(root, program)));
+  const groups = TOGETHER.map((file, at) => {
+    const modules = startedWith(apart, join(root, file)).difference(own);
+    // What is common to two is with the first of them.
+    return {
+      name: file.replace(/^(?:node_modules\/|.*\/(?=[^/]*\.ts$))|(?:\/index)?\.[jt]s$/g, ''),
+      test: (id: string) => modules.has(id),
+      priority: TOGETHER.length - at,
+    };
+  });
+  const { output } = await bundled.write({
+    ...written,
+    codeSplitting: { groups, includeDependenciesRecursively: false },
   });
   for (const chunk of output) {
     if (chunk.type !== 'chunk') continue;
@@ -50,6 +78,22 @@ export async function bundle(root: string, dist: string, files: readonly string[
     }
   }
   return [...inlined].sort();
+}
+
+/**
+ * The modules that run when one is imported, however they were divided among files. Nothing of it imports what is not in it, so that files made of such
+ * sets never import one another in a circle.
+ */
+function startedWith(chunks: readonly OutputChunk[], module: string): ReadonlySet<string> {
+  const named = new Map(chunks.map((chunk) => [chunk.fileName, chunk]));
+  const reached = new Set<OutputChunk>();
+  const reach = (chunk: OutputChunk | undefined) => {
+    if (!chunk || reached.has(chunk)) return;
+    reached.add(chunk);
+    for (const name of chunk.imports) reach(named.get(name));
+  };
+  reach(chunks.find(({ moduleIds }) => moduleIds.includes(module)));
+  return new Set([...reached].flatMap(({ moduleIds }) => moduleIds));
 }
 
 const PLACE = '__SOURCE_URL__';
@@ -75,6 +119,10 @@ function places(root: string): Plugin {
   };
 }
 
+/** What a parser of command lines imports as a whole for what nearly nobody asks of it. */
+const WAITING = new Set(['node:child_process']);
+const lazily = (got: string) => `new Proxy({}, { get: (_, name) => ${got}[name] })`;
+
 /**
  * Gets Node's own modules by `process.getBuiltinModule`. An `import` of one reads every export there is, so that `import … from
  * 'node:http'` loads all of fetch and WebSocket (30 ms) for whoever wants `createServer`.
@@ -88,7 +136,7 @@ function builtins(): Plugin {
         const [, whole, named] = /^(?:\* as )?([\w$]+)?(?:, )?(\{.*\})?$/.exec(what) ?? [];
         if (!whole && !named) throw new Error(`An import that is written unlike others: ${what}`);
         return [
-          ...(whole ? [`const ${whole} = ${got};`] : []),
+          ...(whole ? [`const ${whole} = ${WAITING.has(id) ? lazily(got) : got};`] : []),
           ...(named ? [`const ${named.replaceAll(' as ', ': ')} = ${got};`] : []),
         ].join('\n');
       });

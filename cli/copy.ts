@@ -3,7 +3,8 @@ import { homeOf } from './line/home.ts';
 import { findImage, parsePlace } from './line/image.ts';
 import { transfer } from './line/transfer.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions, transferText } from './push.ts';
+import { transferText } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 export function copyCommand(): Command {

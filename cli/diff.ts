@@ -3,7 +3,7 @@ import { vettingRules } from './line/audit-policy.ts';
 import { diff, markdownOf, textOf } from './line/diff/index.ts';
 import { homeOf } from './line/home.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { bytes, terminal } from './terminal.ts';
 
 interface Options extends RegistryFlags {

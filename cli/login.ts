@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
 import { login, logout, openRemote, type Secret } from '../registry/index.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 /** In bytes. No password is that long. */

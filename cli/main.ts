@@ -13,6 +13,6 @@ try {
 // A run stays as long as its client: 9 of its 89 MB would be room that only its first half second needs.
 if (/^(?:run|attach|start)$/.test(process.argv[2] ?? '')) setFlagsFromString('--semi-space-growth-factor=1');
 // Compiling validators pays off for those that read much; one image's few small documents are read sooner without.
-if (process.argv[2] === 'verify') (await import('zod')).config({ jitless: true });
+if (/^(?:run|attach|verify)$/.test(process.argv[2] ?? '')) (await import('zod')).config({ jitless: true });
 const { runProgram } = await import('./program.ts');
 await runProgram(process.argv.slice(2));

@@ -8,7 +8,7 @@ import { findImage } from './line/image.ts';
 import { applied, policyOf } from './line/policy.ts';
 import { evidenceOf } from './line/verify.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 export function policyCommand(): Command {

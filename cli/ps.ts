@@ -13,7 +13,7 @@ import {
   stopServer,
 } from '../runner/index.ts';
 import { type Home, homeOf } from './line/home.ts';
-import { keeperLog, keptFolder } from './line/keeper.ts';
+import { keeperLog, keptFolder } from './line/kept.ts';
 import { logFolder } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
 import { table, terminal } from './terminal.ts';

@@ -20,7 +20,7 @@ import {
 } from './line/publish/index.ts';
 import { manifestSigner, type SignerFlags, signerOf, signerOptions } from './line/signer.ts';
 import { examples, jsonOption, usage } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { bytes, table, terminal } from './terminal.ts';
 
 interface Options extends RegistryFlags, SignerFlags {

@@ -1,25 +1,12 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
 import { openLayout } from '../registry/index.ts';
 import { homeOf } from './line/home.ts';
 import { findImage, parsePlace } from './line/image.ts';
 import { type Transferred, tagsOf, transfer } from './line/transfer.ts';
 import { examples, jsonOption } from './options.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { bytes, terminal } from './terminal.ts';
-
-export interface RegistryFlags {
-  readonly plainHttp?: boolean;
-  readonly certs?: string;
-  readonly json?: boolean;
-}
-
-export function plainHttpOption(): Option {
-  return new Option('--plain-http', 'speak plain HTTP with a registry that is not on this machine');
-}
-
-export function certificatesOption(): Option {
-  return new Option('--certs <folder>', 'folder of <host[:port]>/ with *.crt, *.cert and *.key, as Docker’s certs.d');
-}
 
 export function pushCommand(): Command {
   return new Command('push')
@@ -65,10 +52,6 @@ export function pushCommand(): Command {
       });
       await out.result(done, transferText('pushed', done));
     });
-}
-
-export function registryOptions({ plainHttp, certs }: RegistryFlags) {
-  return { ...(plainHttp ? { plainHttp } : {}), ...(certs === undefined ? {} : { certificates: certs }) };
 }
 
 export function transferText(verb: string, done: Transferred): string {

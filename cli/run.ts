@@ -2,16 +2,15 @@ import { Command, Option } from 'commander';
 import { looksLikeFile, looksLikeServerJson, looksLikeSource } from '../builders/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import { type Log, openLog, processSignals, runContainer, runSession } from '../runner/index.ts';
-import { explainRun, formatExplanation } from './line/explain.ts';
 import { homeOf } from './line/home.ts';
-import { keptReady } from './line/keeper.ts';
+import { keptReady } from './line/kept.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
-import { isPrepared, preparedInBackground } from './line/prepare.ts';
+import { isPrepared } from './line/prepared.ts';
 import { logFolder, refuseBeyond, runtimeOf, sessionOptions, verifiedImage } from './line/start.ts';
 import { recordUse } from './line/usage.ts';
 import { examples } from './options.ts';
-import { registryOptions } from './push.ts';
+import { registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 import { type WantedOptions, wanted, wantedOptions } from './wanted.ts';
 
@@ -79,6 +78,7 @@ async function run(target: string, args: readonly string[], options: Options): P
   if (isPackage && !(await isPrepared(target, home, options.bin))) {
     // Minutes of locking and building would be for nothing.
     await available;
+    const { preparedInBackground } = await import('./line/prepare.ts');
     await preparedInBackground(target, {
       home,
       environment,
@@ -102,6 +102,7 @@ async function run(target: string, args: readonly string[], options: Options): P
   if (options.explain) {
     const session = await sessionOptions({ ...want, verified, home, environment, say: out.note });
     const given = { ...session, files: want.files, ...(options.learn ? { learn: true } : {}) };
+    const { explainRun, formatExplanation } = await import('./line/explain.ts');
     const explanation = await explainRun(verified, given);
     await out.result(explanation, formatExplanation(explanation));
     return 0;

@@ -4,7 +4,7 @@ import { homeOf } from './line/home.ts';
 import { findImage } from './line/image.ts';
 import { ownKeys } from './line/keys.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 export function showCommand(): Command {

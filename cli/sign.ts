@@ -4,7 +4,7 @@ import { homeOf } from './line/home.ts';
 import { findImage } from './line/image.ts';
 import { type SignerFlags, signerOf, signerOptions } from './line/signer.ts';
 import { examples, jsonOption } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 export function signCommand(): Command {

@@ -14,12 +14,13 @@ import {
   takeKept,
 } from '../runner/index.ts';
 import { homeOf } from './line/home.ts';
-import { type KeeperInput, keptFolder, keptNamed, runKeeper, startKeeper } from './line/keeper.ts';
+import { type KeeperInput, runKeeper, startKeeper } from './line/keeper.ts';
+import { keptFolder, keptNamed } from './line/kept.ts';
 import { publicKeyFile } from './line/keys.ts';
 import { requireGiven } from './line/launch.ts';
 import { refuseBeyond, runtimeOf, verifiedImage } from './line/start.ts';
 import { examples, jsonOption } from './options.ts';
-import { registryOptions } from './push.ts';
+import { registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 import { type WantedOptions, wanted, wantedOptions } from './wanted.ts';
 

@@ -5,7 +5,7 @@ import { publicKeyFile } from './line/keys.ts';
 import { applied, ownKeysPolicy, policyOf } from './line/policy.ts';
 import { verifyImage } from './line/verify.ts';
 import { examples, jsonOption, repeated } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { terminal } from './terminal.ts';
 
 interface VerifyFlags extends RegistryFlags {

@@ -22,7 +22,7 @@ import {
 import type { Environment } from './line/home.ts';
 import { environmentValues } from './line/start.ts';
 import { packageOption, repeated, usage } from './options.ts';
-import { certificatesOption, plainHttpOption } from './push.ts';
+import { certificatesOption, plainHttpOption } from './registry.ts';
 
 /** What is said of a server the same way to `run` and to `start`. */
 export interface WantedOptions {

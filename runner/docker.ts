@@ -19,6 +19,8 @@ const IMAGES_LOOKED_AT = 40;
 const OPEN_NETWORK = 'mcp-build-open';
 /** For an engine to begin to wait, in milliseconds. */
 const LISTEN = 2_000;
+/** For how long what a daemon says of itself counts, in milliseconds: a start asks at three places, and some daemons take a tenth of a second to answer. */
+const FACTS_FRESH = 5_000;
 /** For an image to be unpacked, in milliseconds. */
 const LOAD_TIMEOUT = 600_000;
 
@@ -75,7 +77,19 @@ export async function dockerRuntime(environment: Readonly<Record<string, string 
 export function docker(endpoint: Endpoint): Runtime {
   const api = engine(endpoint);
   const at = (name: string, action = '') => `/containers/${encodeURIComponent(name)}${action}`;
-  const podman = podmanDialect(api, () => describe(api));
+  let known: { readonly at: number; readonly facts: Promise<Daemon> } | undefined;
+  const facts = () => {
+    if (!known || performance.now() - known.at > FACTS_FRESH) {
+      const asked = { at: performance.now(), facts: describe(api) };
+      known = asked;
+      // An answer that failed counts for nobody else.
+      asked.facts.catch(() => {
+        if (known === asked) known = undefined;
+      });
+    }
+    return known.facts;
+  };
+  const podman = podmanDialect(api, facts);
   const inspect = async (name: string) => {
     const answer = await api.request('GET', at(name, '/json'));
     if (answer.status === 404) throw missing(name);
@@ -83,7 +97,7 @@ export function docker(endpoint: Endpoint): Runtime {
   };
   return {
     endpoint,
-    facts: () => describe(api),
+    facts,
     daemon: () => describe(api),
     load: (store, image, tag, signal) => load(api, store, image, tag, signal),
     async create(name, spec) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import https from 'node:https';
+import type https from 'node:https';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -144,7 +144,12 @@ async function negotiate(endpoint: Endpoint, agent: http.Agent): Promise<string>
 function begin(endpoint: Endpoint, options: http.RequestOptions): http.ClientRequest {
   if (endpoint.kind === 'unix') return http.request({ ...options, socketPath: endpoint.path, host: 'docker' });
   const address = { ...options, host: endpoint.host, port: endpoint.port };
-  return endpoint.certificates ? https.request(address) : http.request(address);
+  return endpoint.certificates ? secure().request(address) : http.request(address);
+}
+
+/** Loaded where it is used: most daemons listen on a socket of this machine, and TLS takes a while to load. */
+function secure(): typeof https {
+  return process.getBuiltinModule('node:https');
 }
 
 function agentOf(endpoint: Endpoint): http.Agent {
@@ -152,7 +157,7 @@ function agentOf(endpoint: Endpoint): http.Agent {
     return new http.Agent({ keepAlive: true, maxFreeSockets: FREE });
   const read = (name: string) => readFileSync(join(endpoint.certificates ?? '', name));
   try {
-    return new https.Agent({
+    return new (secure().Agent)({
       keepAlive: true,
       maxFreeSockets: FREE,
       ca: read('ca.pem'),

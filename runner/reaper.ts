@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { extname } from 'node:path';
@@ -96,7 +95,7 @@ async function register(path: string, what: Guarded, idle: number): Promise<net.
       last = error;
       if (Date.now() - (starts.get(path) ?? 0) > AGAIN) {
         starts.set(path, Date.now());
-        start(path, idle);
+        await start(path, idle);
       }
     }
     await new Promise((resolve) => setTimeout(resolve, 15));
@@ -140,7 +139,8 @@ function ask(connection: net.Socket, message: unknown): Promise<void> {
 }
 
 /** Through a shell that ends at once, so that the new process belongs to nobody's tree; in a session of its own; with none of the user's variables. */
-function start(socket: string, idle: number): void {
+async function start(socket: string, idle: number): Promise<void> {
+  const { spawn } = await import('node:child_process');
   const own = fileURLToPath(import.meta.url);
   const main = fileURLToPath(new URL(`./reaper-main${extname(own)}`, import.meta.url));
   const words = [process.execPath, ...FLAGS, main, socket, String(idle)];

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { McpBuildError } from '../errors/index.ts';
@@ -77,6 +76,7 @@ function words(reference: string, text: string): readonly string[] {
 
 async function command(reference: string, argv: readonly string[], sources: SecretSources): Promise<string> {
   const [program = '', ...args] = argv;
+  const { spawn } = await import('node:child_process');
   const output = await new Promise<Buffer>((resolve, reject) => {
     const child = spawn(program, args, {
       // What it asks goes to the terminal of the user; what it complains of may hold half a secret, and stays there, too.

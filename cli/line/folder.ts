@@ -58,7 +58,7 @@ export async function readLockFolder(folder: string): Promise<LockFolder> {
       exit: 2,
     });
   });
-  const lock = parseLock(text.toString('utf8'), path);
+  const lock = parsedOnce(text, path);
   const files: Record<string, string> = {};
   for (const [name, digest] of Object.entries(lock.native)) {
     if (!NATIVE.has(name)) throw mismatch(path, `names the file "${name}"`);
@@ -69,6 +69,14 @@ export async function readLockFolder(folder: string): Promise<LockFolder> {
     files[name] = bytes.toString('utf8');
   }
   return { lock, files };
+}
+
+let last: { readonly text: Buffer; readonly lock: Lock } | undefined;
+
+/** A start reads the same lock at three places; to check it against its schema takes longer than to read it. */
+function parsedOnce(text: Buffer, path: string): Lock {
+  if (!last?.text.equals(text)) last = { text, lock: parseLock(text.toString('utf8'), path) };
+  return last.lock;
 }
 
 /** A lock whose native files somebody else has brought up to date: as they are now, whatever the lock was made with. @throws McpBuildError as `readLockFolder` */

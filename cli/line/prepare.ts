@@ -3,15 +3,13 @@ import { appendFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { formatSource, hostPlatform, parseSource } from '../../builders/index.ts';
+import { formatSource, parseSource } from '../../builders/index.ts';
 import { type Digest, hexOf, sha256 } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock, writeAtomic } from '../../files/index.ts';
-import { openLayout } from '../../registry/index.ts';
-import { hasLock, readLockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
+import { isPrepared } from './prepared.ts';
 import { mainProgram } from './program.ts';
-import { stateLockFolder } from './source.ts';
 import { type Verified, verifiedImage } from './start.ts';
 
 export interface PrepareOptions {
@@ -27,21 +25,6 @@ const TAKEN = 1000;
 /** In milliseconds, between two looks at what a process in the background has written. */
 const LOOK = 150;
 const ATTEMPTS = 3;
-
-/** Whether a source was locked and built here before, so that a start has only to verify. */
-export async function isPrepared(target: string, home: Home, bin?: string): Promise<boolean> {
-  const folder = stateLockFolder(home, parseSource(target), bin);
-  if (!(await hasLock(folder))) return false;
-  const { lock } = await readLockFolder(folder);
-  if (lock.index === undefined || lock.platforms[hostPlatform()] === undefined) return false;
-  try {
-    await (await openLayout(home.store)).resolve(lock.index);
-    return true;
-  } catch (error) {
-    if (isFault(error, 'not-found')) return false;
-    throw error;
-  }
-}
 
 /**
  * Locks, builds and signs a source that is not here yet, one process at a time, and writes down how that goes.

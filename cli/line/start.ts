@@ -13,7 +13,7 @@ import {
 } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
-import { copy, type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
+import { type Descriptor, type LayoutStore, openLayout, type Store } from '../../registry/index.ts';
 import {
   dockerRuntime,
   type Limits,
@@ -41,10 +41,9 @@ import {
   signImage,
 } from '../../trust/index.ts';
 import { serverPredicate } from './attest.ts';
-import { buildLock, descriptor } from './build.ts';
 import { readLockFolder, writeOutputs } from './folder.ts';
 import type { Environment, Home } from './home.ts';
-import { findImage, type RegistryOptions } from './image.ts';
+import type { RegistryOptions } from './image.ts';
 import { machineKey, type TrustedKey } from './keys.ts';
 import { acceptedBefore, askedFor, ownKeysPolicy, policyOf, rememberAccepted } from './policy.ts';
 import { stateLock } from './source.ts';
@@ -95,6 +94,8 @@ export async function verifiedImage(target: string, options: VerifiedOptions): P
 
 async function fromReference(target: string, options: VerifiedOptions): Promise<Verified> {
   const { home, environment, progress, registry } = options;
+  // Of registries, nothing is loaded by who starts what is here.
+  const { findImage } = await import('./image.ts');
   const found = await findImage(target, home, { ...registry, environment });
   const server = { name: found.server };
   if (found.place.kind !== 'remote' && found.place.kind !== 'archive') {
@@ -103,6 +104,7 @@ async function fromReference(target: string, options: VerifiedOptions): Promise<
   }
   // Brought here whole and by digest, so that what is verified is what is started, whatever the registry says next.
   const store = await openLayout(home.store);
+  const { copy } = await import('../../registry/index.ts');
   await copy(found.store, store, found.image, { progress: () => progress(`fetching ${target}`) });
   const pins = await check(store, found.image, target, options);
   return { store, image: found.image, server, ...pins };
@@ -132,6 +134,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
   const before = known && (await signed(store, known, asked, options));
   if (known && before) return { store, image: known, server, ...launch, ...before };
   const image = await withFileLock(`${folder}.build.lock`, async () => {
+    const { buildLock } = await import('./build.ts');
     const built = await buildLock(lock, {
       platforms: Object.keys(lock.platforms) as Platform[],
       home,
@@ -155,6 +158,7 @@ async function fromSource(target: string, options: VerifiedOptions): Promise<Ver
 /** Signs what was just built here, and says which server it is: what is asked for by source must be signed as that source. */
 async function vouch(store: LayoutStore, built: Built, signer: Signer): Promise<void> {
   const now = new Date();
+  const { descriptor } = await import('./build.ts');
   const server = serverPredicate(built.lock, { permissions: NO_PERMISSIONS, offer: undefined });
   const documents = [...built.images.map(({ manifest }) => manifest), built.index];
   for (const document of documents) await attest(store, descriptor(document), PREDICATES.server, server, signer, now);
