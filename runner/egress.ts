@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { hostName, isPublicAddress, permitted } from './destination.ts';
 import { serverName } from './hello.ts';
+import { relay } from './relay.ts';
 
 /** What was decided about one attempt to reach something. */
 export interface Decision {
@@ -37,8 +38,8 @@ export interface EgressOptions {
   readonly onDecision: (decision: Decision) => void;
   /** The system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
-  /** How an address that has been judged is connected to; directly by default. Undefined where it can't be. */
-  readonly dial?: (address: string, port: number) => Promise<net.Socket | undefined>;
+  /** How an address that has been judged is connected to, and read where that is given; directly by default. Undefined where it can't be. */
+  readonly dial?: (address: string, port: number, onread?: net.OnReadOpts) => Promise<net.Socket | undefined>;
 }
 
 export interface Egress {
@@ -106,7 +107,7 @@ export async function serveEgress(socket: string, options: EgressOptions): Promi
 
 interface Gate {
   /** @returns a connection, or why there is none */
-  connect(host: string, port: number): Promise<net.Socket | Decision>;
+  connect(host: string, port: number, onread?: net.OnReadOpts): Promise<net.Socket | Decision>;
   report(decision: Decision): void;
 }
 
@@ -118,7 +119,7 @@ function gateOf({ destinations, learn, onDecision, resolve = systemResolve, dial
   };
   return {
     report: onDecision,
-    async connect(asked, port) {
+    async connect(asked, port, onread) {
       const host = hostName(asked);
       if (host === undefined) return refuse(asked.slice(0, 253), port, 'not-a-name');
       const known = permitted(destinations, host, port);
@@ -130,7 +131,7 @@ function gateOf({ destinations, learn, onDecision, resolve = systemResolve, dial
       // One internal address among public ones is not a mistake that happens to honest names.
       if (internal !== undefined) return refuse(host, port, 'internal-address', internal);
       for (const address of addresses.slice(0, 4)) {
-        const connection = await dial(address, port);
+        const connection = await dial(address, port, onread);
         if (!connection) continue;
         onDecision(decision(host, port, known ? 'permitted' : 'learned', address));
         return connection;
@@ -144,9 +145,9 @@ async function systemResolve(host: string): Promise<readonly string[]> {
   return (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
 }
 
-function direct(address: string, port: number): Promise<net.Socket | undefined> {
+function direct(address: string, port: number, onread?: net.OnReadOpts): Promise<net.Socket | undefined> {
   return new Promise((resolve) => {
-    const connection = net.connect({ host: address, port, allowHalfOpen: true });
+    const connection = net.connect({ host: address, port, allowHalfOpen: true, ...(onread ? { onread } : {}) });
     connection.setTimeout(CONNECT_TIMEOUT, () => connection.destroy());
     connection.once('error', () => resolve(undefined)).once('close', () => resolve(undefined));
     connection.once('connect', () => {
@@ -164,12 +165,13 @@ async function tunnel(target: string, client: Duplex, head: Buffer, gate: Gate):
     gate.report(decision(target.slice(0, 253), 0, 'malformed'));
     return refuseTunnel(client, 400, 'malformed');
   }
-  const upstream = await gate.connect(match[1], port);
+  const answers = relay();
+  const upstream = await gate.connect(match[1], port, answers.onread);
   if ('reason' in upstream) return refuseTunnel(client, upstream.reason === 'unreachable' ? 502 : 403, upstream.reason);
   client.on('error', () => upstream.destroy()).on('close', () => upstream.destroy());
   upstream.on('error', () => client.destroy()).on('close', () => client.destroy());
   client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
-  upstream.pipe(client);
+  answers.into(upstream, client);
   if (head.length > 0) client.unshift(head);
   const first = await firstBytes(client);
   const named = typeof first.name === 'string' ? hostName(first.name) : undefined;

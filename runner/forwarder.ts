@@ -53,11 +53,23 @@ function both(name: string, value: string): Record<string, string> {
 
 const NODE = `'use strict';
 const net = require('node:net');
-const open = () => net.connect({ path: '${SOCKET}', allowHalfOpen: true });
+const open = (onread) => net.connect({ path: '${SOCKET}', allowHalfOpen: true, onread });
 const server = net.createServer({ allowHalfOpen: true }, (inside) => {
-  const outside = open();
+  let waiting = false;
+  const onWritten = () => {
+    if (!waiting) return;
+    waiting = false;
+    outside.resume();
+  };
+  const callback = (size, buffer) => {
+    if (!inside.writable) return true;
+    inside.write(buffer.subarray(0, size), onWritten);
+    waiting = inside.writableLength > 0;
+    return !waiting;
+  };
+  const outside = open({ buffer: Buffer.alloc(65536), callback });
   inside.pipe(outside);
-  outside.pipe(inside);
+  outside.on('end', () => inside.end());
   for (const [one, other] of [[inside, outside], [outside, inside]]) {
     one.on('error', () => other.destroy());
     one.on('close', () => other.destroy());
@@ -81,12 +93,13 @@ def outside():
 
 
 def copy(one, other):
+    buffer = memoryview(bytearray(65536))
     try:
         while True:
-            data = one.recv(65536)
-            if not data:
+            size = one.recv_into(buffer)
+            if size == 0:
                 break
-            other.sendall(data)
+            other.sendall(buffer[:size])
         other.shutdown(socket.SHUT_WR)
     except OSError:
         for end in (one, other):

@@ -147,9 +147,10 @@ describe('run beside docker run of the same image', () => {
       destinations: ['origin.example.test:443'],
       onDecision: () => undefined,
       resolve: async () => ['11.0.0.1'],
-      dial: () =>
+      dial: (_address, _port, onread) =>
         new Promise((resolve) => {
-          const connection = net.connect({ port: from.port, host: '127.0.0.1', allowHalfOpen: true });
+          const at = { port: from.port, host: '127.0.0.1', allowHalfOpen: true };
+          const connection = net.connect({ ...at, ...(onread ? { onread } : {}) });
           connection.once('connect', () => resolve(connection)).once('error', () => resolve(undefined));
         }),
     });

@@ -206,9 +206,9 @@ describe('the proxy', () => {
         if (host.startsWith('gone')) throw new Error('ENOTFOUND');
         return ['11.0.0.1'];
       },
-      async dial(address, to) {
+      async dial(address, to, onread) {
         dialled.push(`${address}:${to}`);
-        const connection = net.connect(port, '127.0.0.1');
+        const connection = net.connect({ port, host: '127.0.0.1', ...(onread ? { onread } : {}) });
         await new Promise((resolve) => connection.once('connect', resolve));
         return connection;
       },
