@@ -18,7 +18,7 @@ import { MANIFEST, readManifest } from './line/manifest/index.ts';
 import { publishPolicy } from './line/publish/index.ts';
 import { manifestSigner, signerOf } from './line/signer.ts';
 import { examples, jsonOption, repeated, usage } from './options.ts';
-import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './push.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { type Terminal, terminal } from './terminal.ts';
 
 interface Options extends RegistryFlags {

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { McpBuildError } from '../errors/index.ts';
+import type { SshEndpoint } from './ssh.ts';
 
 /** Where a Docker daemon listens. Plain data: it also goes to the reaper, another process. */
 export type Endpoint =
@@ -15,7 +16,8 @@ export type Endpoint =
       readonly port: number;
       /** Folder with `ca.pem`, `cert.pem` and `key.pem`; absent: plain HTTP. */
       readonly certificates?: string;
-    };
+    }
+  | SshEndpoint;
 
 export const endpointSchema: z.ZodType<Endpoint> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('unix'), path: z.string().min(1).max(1024) }),
@@ -24,6 +26,21 @@ export const endpointSchema: z.ZodType<Endpoint> = z.discriminatedUnion('kind', 
     host: z.string().min(1).max(255),
     port: z.int().min(1).max(65535),
     certificates: z.string().min(1).max(1024).exactOptional(),
+  }),
+  z.strictObject({
+    kind: z.literal('ssh'),
+    program: z.string().startsWith('/').max(1024),
+    host: z.string().regex(/^[A-Za-z0-9:][A-Za-z0-9_.:-]{0,254}$/),
+    user: z
+      .string()
+      .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/)
+      .exactOptional(),
+    port: z.int().min(1).max(65535).exactOptional(),
+    path: z
+      .string()
+      .regex(/^\/[A-Za-z0-9/_.-]{1,255}$/)
+      .exactOptional(),
+    agent: z.string().startsWith('/').max(1024).exactOptional(),
   }),
 ]);
 
@@ -67,17 +84,58 @@ export function parseEndpoint(text: string, environment: Environment = {}): Endp
       return { kind: 'tcp', host: tcp[1].replace(/^\[|\]$/g, ''), port, ...(secure ? { certificates } : {}) };
     }
   }
+  // Neither a password nor anything that the shell over there would read as more than a word.
+  const ssh =
+    /^ssh:\/\/(?:([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})@)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]{0,254})(?::([0-9]{1,5}))?(\/[A-Za-z0-9/_.-]*)?$/.exec(
+      text,
+    );
+  if (ssh?.[2] && (ssh[3] === undefined || (Number(ssh[3]) >= 1 && Number(ssh[3]) <= 65535))) {
+    const agent = environment.SSH_AUTH_SOCK;
+    return {
+      kind: 'ssh',
+      program: sshProgram(text, environment),
+      host: ssh[2].replace(/^\[|\]$/g, ''),
+      ...(ssh[1] === undefined ? {} : { user: ssh[1] }),
+      ...(ssh[3] === undefined ? {} : { port: Number(ssh[3]) }),
+      ...(ssh[4] === undefined || ssh[4] === '/' ? {} : { path: ssh[4] }),
+      ...(agent && isAbsolute(agent) ? { agent } : {}),
+    };
+  }
   throw new McpBuildError({
     code: 'docker-unavailable',
     message: `"${text}" is not a Docker address that can be used`,
     input: text,
-    fix: 'Set DOCKER_HOST to unix:///path/of/docker.sock, or to tcp://host:port. A daemon behind ssh:// can be reached through a forwarded socket.',
+    fix: 'Set DOCKER_HOST to unix:///path/of/docker.sock, tcp://host:port or ssh://user@host.',
   });
 }
 
 export function formatEndpoint(endpoint: Endpoint): string {
   if (endpoint.kind === 'unix') return `unix://${endpoint.path}`;
-  return `tcp://${endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host}:${endpoint.port}`;
+  const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
+  if (endpoint.kind === 'tcp') return `tcp://${host}:${endpoint.port}`;
+  const { user, port, path } = endpoint;
+  return `ssh://${user === undefined ? '' : `${user}@`}${host}${port === undefined ? '' : `:${port}`}${path ?? ''}`;
+}
+
+/** @throws McpBuildError `docker-unavailable` */
+function sshProgram(input: string, environment: Environment): string {
+  for (const folder of (environment.PATH ?? '').split(delimiter)) {
+    const program = join(folder, 'ssh');
+    // An entry that isn't absolute is whatever folder a client happens to start in.
+    if (!isAbsolute(folder)) continue;
+    try {
+      accessSync(program, constants.X_OK);
+      return program;
+    } catch {
+      // Not here.
+    }
+  }
+  throw new McpBuildError({
+    code: 'docker-unavailable',
+    message: 'ssh is not installed, and the Docker daemon is behind it',
+    input,
+    fix: 'Install OpenSSH’s client, or set DOCKER_HOST to a daemon on this machine.',
+  });
 }
 
 async function currentContext(folder: string): Promise<string | undefined> {

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { McpBuildError } from '../errors/index.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 import { type Raw, upgradeUnix } from './raw.ts';
+import { sshAgent, sshCommand } from './ssh.ts';
 
 /** Answers that are read whole are cut off here, in bytes. */
 const ANSWER_LIMIT = 8 * 1024 * 1024;
@@ -143,6 +144,7 @@ async function negotiate(endpoint: Endpoint, agent: http.Agent): Promise<string>
 
 function begin(endpoint: Endpoint, options: http.RequestOptions): http.ClientRequest {
   if (endpoint.kind === 'unix') return http.request({ ...options, socketPath: endpoint.path, host: 'docker' });
+  if (endpoint.kind === 'ssh') return http.request({ ...options, host: 'docker' });
   const address = { ...options, host: endpoint.host, port: endpoint.port };
   return endpoint.certificates ? secure().request(address) : http.request(address);
 }
@@ -153,6 +155,7 @@ function secure(): typeof https {
 }
 
 function agentOf(endpoint: Endpoint): http.Agent {
+  if (endpoint.kind === 'ssh') return sshAgent(endpoint);
   if (endpoint.kind === 'unix' || !endpoint.certificates)
     return new http.Agent({ keepAlive: true, maxFreeSockets: FREE });
   const read = (name: string) => readFileSync(join(endpoint.certificates ?? '', name));
@@ -265,6 +268,15 @@ function unavailable(endpoint: Endpoint, cause: Error & { code?: string }): Erro
       message: `You are not allowed to use the Docker daemon at ${input}`,
       input,
       fix: 'Ask to be put in the group that owns its socket (usually "docker") and log in again, or use a rootless daemon and set DOCKER_HOST to its socket.',
+      cause,
+    });
+  }
+  if (endpoint.kind === 'ssh') {
+    return new McpBuildError({
+      code: 'docker-unavailable',
+      message: `The Docker daemon at ${input} is not to be reached: ${cause.message}`,
+      input,
+      fix: `See that this works without a question: ssh ${sshCommand(endpoint).slice(3).join(' ')}`,
       cause,
     });
   }

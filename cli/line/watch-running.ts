@@ -16,7 +16,7 @@ import { DEFAULT_VETTING } from '../../trust/index.ts';
 import { decide, type Finding, printed } from '../../vetting/index.ts';
 import { readLockFolder } from './folder.ts';
 import type { Home } from './home.ts';
-import { keptFolder } from './keeper.ts';
+import { keptFolder } from './kept.ts';
 import { judged, type Watched, type WatchOptions, watchFolder } from './watch.ts';
 
 /** One image of which servers run, as it is judged today. */

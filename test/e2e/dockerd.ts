@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
@@ -9,8 +9,11 @@ export interface Dockerd {
   /** For DOCKER_HOST. */
   readonly host: string;
   readonly pid: number;
-  /** Ends the daemon, and with it every container, and starts it again on the same data. Not the one of DOCKER_HOST. @returns whether it did */
-  restart(): Promise<boolean>;
+  /**
+   * Ends the daemon and starts it again on the same data; with SIGTERM, as by default, it takes its containers along. Not the one of DOCKER_HOST.
+   * @returns whether it did
+   */
+  restart(signal?: 'SIGTERM' | 'SIGKILL'): Promise<boolean>;
   /** Ends the daemon, its containers and its folder. */
   stop(): Promise<void>;
 }
@@ -44,6 +47,7 @@ export async function startDockerd(): Promise<Dockerd> {
     ...['--host', `unix://${socket}`, '--ip6tables=false'],
   ];
   let ended = false;
+  let killed = false;
   let exit: Promise<void>;
   const launch = () => {
     ended = false;
@@ -74,6 +78,8 @@ export async function startDockerd(): Promise<Dockerd> {
     await exit;
     clearTimeout(timer);
     await log.close();
+    // One that was killed once no longer knows that it has mounted its data onto itself.
+    if (killed) spawnSync('umount', ['--lazy', join(folder, 'data')]);
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   };
 
@@ -89,9 +95,16 @@ export async function startDockerd(): Promise<Dockerd> {
     }
   };
   await up();
-  const restart = async () => {
-    process.kill(pid, 'SIGTERM');
+  const restart = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    const containerd = Number(await readFile(join(folder, 'exec/containerd/containerd.pid'), 'utf8').catch(() => '0'));
+    process.kill(pid, signal);
+    killed ||= signal === 'SIGKILL';
     await exit;
+    // It goes with dockerd, but not at the same moment; a dockerd that still sees it relies on it, and never comes up.
+    const deadline = Date.now() + STOP_TIMEOUT;
+    while (containerd > 0 && existsSync(`/proc/${containerd}`) && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     pid = launch();
     await up();
     return true;

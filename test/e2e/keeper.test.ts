@@ -68,7 +68,7 @@ describe.skipIf(reason)(`a keeper and a real daemon${reason ? ` [skipped: ${reas
     const status = () => askKeeper(folder, record).catch(() => undefined);
     const size = (more.size as number | undefined) ?? 1;
     const ready = async () => {
-      await until(async () => (await status())?.ready.length === size, 60_000);
+      await until(async () => (await status())?.ready.length === size, 120_000);
       return (await status())?.ready ?? [];
     };
     return { child, record, status, ready, verified: () => verified };
@@ -142,18 +142,21 @@ describe.skipIf(reason)(`a keeper and a real daemon${reason ? ` [skipped: ${reas
     expect(hung.verified()).toBeGreaterThanOrEqual(2);
   });
 
-  test('after a restart of the daemon nothing runs that was not verified since', async () => {
-    const keeper = await start();
-    const [first] = await keeper.ready();
-    const before = keeper.verified();
-    if (!(await on.daemon.restart())) return;
-    await until(async () => ![undefined, first].includes((await keeper.status())?.ready[0]), 60_000);
-    expect(keeper.verified()).toBeGreaterThan(before);
-    expect(JSON.parse(await ask(await take(keeper.record))).result).toBe('sixteen-letters-of-it');
-    const [now] = await keeper.ready();
-    await until(async () => (await leftovers(on)).containers.length === 1, 20_000);
-    expect((await leftovers(on)).containers).toEqual([now]);
-  });
+  test.each(['SIGTERM', 'SIGKILL'] as const)(
+    'after the daemon ended by %s nothing runs that was not verified since',
+    async (signal) => {
+      const keeper = await start();
+      const [first] = await keeper.ready();
+      const before = keeper.verified();
+      if (!(await on.daemon.restart(signal))) return;
+      await until(async () => ![undefined, first].includes((await keeper.status())?.ready[0]), 60_000);
+      expect(keeper.verified()).toBeGreaterThan(before);
+      expect(JSON.parse(await ask(await take(keeper.record))).result).toBe('sixteen-letters-of-it');
+      const [now] = await keeper.ready();
+      await until(async () => (await leftovers(on)).containers.length === 1, 20_000);
+      expect((await leftovers(on)).containers).toEqual([now]);
+    },
+  );
 
   test('a hundred clients leave no connection behind', async () => {
     const keeper = await start({ size: 4 });

@@ -16,7 +16,7 @@ const config = JSON.parse(process.argv[2] ?? '{}');
 const store = await openLayout(config.store);
 try {
   const { exitCode } = await runContainer({
-    runtime: docker(parseEndpoint(config.host)),
+    runtime: docker(parseEndpoint(config.host, process.env)),
     store,
     image: config.image,
     server: { name: config.name ?? 'fixture', version: '1.0.0' },

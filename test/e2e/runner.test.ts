@@ -261,6 +261,57 @@ describe.skipIf(reason)(`a real daemon${reason ? ` [skipped: ${reason}]` : ''}`,
     await until(async () => (await leftovers(on)).containers.length === 0, 5_000);
   });
 
+  test('a daemon behind ssh is used as one on this machine, and what is killed is removed over there', async () => {
+    // A login that leads back here, and runs what it is told to: docker's own `system dial-stdio`.
+    const folder = join(on.folder, 'ssh');
+    await mkdir(folder);
+    const script = `#!/bin/sh
+echo "$@" >> ${folder}/log
+while [ "$1" != -- ]; do shift; done
+shift 2
+export PATH=/usr/local/bin:/usr/bin:/bin DOCKER_HOST=${on.daemon.host}
+exec "$@"
+`;
+    await writeFile(join(folder, 'ssh'), script, { mode: 0o755 });
+    const far = { host: 'ssh://me@far.example.test', env: { PATH: `${folder}:${process.env.PATH}` } };
+    const run = on.run(await on.shell('cat; exit 7'), far);
+    const message = randomBytes(4 * 1024 * 1024);
+    run.stdin.end(message);
+    const { code, stdout, stderr } = await ended(run);
+    expect([code, stderr, stdout.equals(message)]).toEqual([7, '', true]);
+    expect(await readFile(join(folder, 'log'), 'utf8')).toContain('-l me -- far.example.test docker system dial-stdio');
+    const killed = on.run(await on.shell('echo up; exec sleep 600'), far);
+    await new Promise((resolve) => killed.stdout.once('data', resolve));
+    killed.kill('SIGKILL');
+    await until(async () => (await leftovers(on)).containers.length === 0, 30_000);
+  });
+
+  test('a daemon that is killed while servers run leaves nothing of them once it is back', async () => {
+    const image = await on.shell('echo up; exec sleep 631');
+    const runs = [1, 2, 3].map(() => on.run(image));
+    const ends = runs.map(ended);
+    await Promise.all(runs.map((run) => new Promise((resolve) => run.stdout.once('data', resolve))));
+    const inside = await sleepers();
+    expect(inside).toHaveLength(3);
+    if (!(await on.daemon.restart('SIGKILL'))) {
+      for (const run of runs) run.kill('SIGTERM');
+      await Promise.all(ends);
+      return;
+    }
+    for (const { code, stderr } of await Promise.all(ends)) {
+      expect(code).toBe(1);
+      expect(stderr).toContain('docker-lost');
+    }
+    await until(async () => (await leftovers(on)).containers.length === 0, 60_000);
+    expect((await leftovers(on)).files).toEqual([]);
+    // What ran goes with its container, though the daemon that started it didn't live to see it.
+    await until(async () => (await sleepers()).every((pid) => !inside.includes(pid)), 30_000);
+    const next = on.run(await on.shell('cat'));
+    next.stdin.end('again');
+    const after = await ended(next);
+    expect([after.code, after.stdout.toString()]).toEqual([0, 'again']);
+  });
+
   test('200 starts leave nothing behind', async () => {
     const image = await on.shell('cat');
     const networks = async () => {
@@ -322,3 +373,14 @@ describe.skipIf(reason)(`a real daemon${reason ? ` [skipped: ${reason}]` : ''}`,
     expect((await readdir('/proc/self/fd')).length).toBeLessThanOrEqual(files + 12);
   });
 });
+
+/** Processes of this machine that are the server of the test of a killed daemon. */
+async function sleepers(): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line === 'sleep\x00631\x00') found.push(pid);
+  }
+  return found;
+}

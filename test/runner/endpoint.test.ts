@@ -34,7 +34,11 @@ describe('the daemon', () => {
 
   test.each([
     '',
-    'ssh://host',
+    'ssh://host;reboot',
+    'ssh://-oProxyCommand=x',
+    'ssh://me:password@host',
+    'ssh://host/run/$(id).sock',
+    'ssh://host:0',
     'npipe:////./pipe/docker_engine',
     'unix://relative',
     'tcp://host:99999',

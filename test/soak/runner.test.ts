@@ -11,8 +11,8 @@ import { lacking, leftovers, type Stage, stage, until } from '../e2e/runner-fixt
 const reason = lacking();
 const RUNS = Number(process.env.SOAK_RUNS ?? 1_000);
 const AT_ONCE = Number(process.env.SOAK_AT_ONCE ?? 4);
-/** The daemon is restarted after so many runs. */
-const RESTART = Number(process.env.SOAK_RESTART ?? 200);
+/** The daemon ends after so many runs, by turns killed and asked to. */
+const RESTART = Number(process.env.SOAK_RESTART ?? 100);
 
 describe.skipIf(reason)(`runs that end at any moment${reason ? ` [skipped: ${reason}]` : ''}`, () => {
   let on: Stage;
@@ -75,13 +75,14 @@ describe.skipIf(reason)(`runs that end at any moment${reason ? ` [skipped: ${rea
     while (started < RUNS) {
       const batch = Math.min(RESTART, RUNS - started);
       let left = batch;
-      const restarting = started > 0 ? sleep(500).then(() => on.daemon.restart()) : Promise.resolve(false);
+      const signal = (started / RESTART) % 2 === 1 ? 'SIGKILL' : 'SIGTERM';
+      const restarting = started > 0 ? sleep(500).then(() => on.daemon.restart(signal)) : Promise.resolve(false);
       await Promise.all(
         Array.from({ length: AT_ONCE }, async () => {
           while (left-- > 0) await once();
         }),
       );
-      if (await restarting) ends.daemon = (ends.daemon ?? 0) + 1;
+      if (await restarting) ends[`daemon ${signal}`] = (ends[`daemon ${signal}`] ?? 0) + 1;
       started += batch;
     }
     const took = await until(async () => (await leftovers(on)).containers.length === 0, 60_000);
