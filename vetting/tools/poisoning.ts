@@ -1,3 +1,4 @@
+import { IDIOMS } from './idioms.ts';
 import { MODEL } from './model.ts';
 import { SIGNALS } from './signals.ts';
 import type { Text } from './texts.ts';
@@ -16,6 +17,9 @@ export interface Examination {
   readonly score: number;
   readonly signals: readonly Signal[];
 }
+
+/** Everything that is weighed. */
+export const TECHNIQUES = [...SIGNALS, ...IDIOMS];
 
 /** Characters of one text that are read; a description that needs more is itself a finding. */
 const LONGEST = 50_000;
@@ -51,7 +55,7 @@ export function signalsOf(texts: readonly Text[]): readonly Signal[] {
   };
   const read = (raw: string, at: string, decoded: boolean): void => {
     const text = plain(raw);
-    for (const { id, title, pattern } of SIGNALS) {
+    for (const { id, title, pattern } of TECHNIQUES) {
       if (seen.has(id)) continue;
       const match = pattern.exec(text);
       if (match) add(id, title, at, text.slice(Math.max(0, match.index - 20), match.index + match[0].length + 20));

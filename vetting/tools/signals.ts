@@ -18,7 +18,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'override',
     'sets instructions aside',
-    /\b(?:ignore|disregard|forget|override|bypass|supersede|discard)s?\b[^.\n]{0,40}\b(?:instructions?|prompts?|rules?|guidelines?|polic(?:y|ies)|safety|restrictions?|guardrails?|constraints?|previous|prior|above|everything)\b|\b(?:takes?|have|has) (?:precedence|priority) over\b|\bno longer bound\b/,
+    /\b(?:ignore|disregard|forget|override|bypass|supersede|discard)s?\b[^.\n]{0,20}\b(?:all|any|your|previous|prior|earlier|these|those|other|system|safety|security|user'?s?|every|default|existing|internal|content|former|the)\b(?! (?:new|same))[^.\n]{0,30}\b(?:instructions?|prompts?|rules?|guidelines?|polic(?:y|ies)|safety|restrictions?|guardrails?|constraints?|training)\b|\b(?:ignore|disregard|forget|override|bypass|supersede|discard)s?\b[^.\n]{0,40}\b(?:previous|prior|above|everything|safety|instructions)\b|\b(?:takes?|have|has) (?:precedence|priority) over (?!['"`])|\bno longer bound\b/,
   ),
   signal(
     'conceal',
@@ -33,7 +33,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'secret-word',
     'asks for secrets',
-    /(?<!\b(?:not|never|n't|avoid)\b[^.\n]{0,80})\b(?:read|gather|collect|append|pass|send|extract|dump|copy|paste|print|attach|embed|encode|open|cat|post|include|find|look for|retrieve|store|stored)\w{0,3}\b[^.\n]{0,60}\b(?:credentials?|passwords?|secrets|seed phrases?|clipboard|contacts|recently opened files|card numbers?|(?:access|secret|auth|session|bearer|private|ssh|encryption|signing|user'?s|your|all) (?:api )?(?:keys?|tokens?|cookies?)|environment variables?|env vars?|process\.env|cookies|tokens? (?:from|of) (?:the )?(?:user|session|browser|environment))\b/,
+    /(?<!\b(?:not|never|n't|avoid)\b[^.\n]{0,80})(?!\bretrieve your token's|\bread-)\b(?:read|gather|collect|append|pass|send|extract|dump|copy|paste|print|attach|embed|encode|open|cat|post|include|find|look for|retrieve|store|stored)\w{0,3}\b[^.\n]{0,60}\b(?:credentials?|passwords?|secrets|seed phrases?|clipboard|contacts|recently opened files|card numbers?|(?:access|secret|auth|session|bearer|private|ssh|encryption|signing|user'?s|your|all) (?:api )?(?:keys?|tokens?|cookies?)|environment variables?|env vars?|process\.env|cookies|tokens? (?:from|of) (?:the )?(?:user|session|browser|environment))\b/,
   ),
   signal(
     'conversation',
@@ -43,7 +43,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'exfiltrate',
     'sends data elsewhere',
-    /\b(?:send|post|forward|upload|transmit|bcc|cc|exfiltrat|relay|report|leak|deliver|submit|mirror|ping|beacon|copy)\w{0,5}\b[^.\n]{0,80}(?:https?:\/\/|\b[\w.+-]{1,40}@[\w-]{1,40}\.\w{2,10}|\b(?:attacker|remote server|external server|collector|our server|pastebin|endpoint below|following (?:url|endpoint|address|number|server)))|!\[[^\]]{0,80}\]\(https?:[^)]{0,200}(?:\{|\$|<|\?\w{1,20}=)|\bsecretly (?:add|send|push|commit)|\bdns (?:lookup|query|request) (?:of|for) <?\w/,
+    /\b(?:send|post|forward|upload|transmit|bcc|cc|exfiltrat|relay|report|leak|deliver|submit|mirror|ping|beacon|copy)(?:s|e[sd]?|ed|t?ing)?\b(?! (?:entry|documentation))[^.\n]{0,80}(?:https?:\/\/|\b[\w.+-]{1,40}@[\w-]{1,40}\.\w{2,10}|\b(?:attacker|remote server|external server|collector|our server|pastebin|endpoint below|following (?:url|endpoint|address|number|server)))|!\[[^\]]{0,80}\]\(https?:[^)]{0,200}(?:\{|\$|<|\?\w{1,20}=)|\bsecretly (?:add|send|push|commit)|\bdns (?:lookup|query|request) (?:of|for) <?\w/,
   ),
   signal(
     'side-channel',
@@ -58,7 +58,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'other-tool',
     'changes what another tool does',
-    /\b(?:when|if|whenever|after|before|instead of|while|every time)\b[^.\n]{0,40}\b(?:using|calling|invoking|running|sending|called|used|invoked|available|run|another tool|any tool)\b[^.\n]{0,80}\b(?:must|always|change|replace|modify|redirect|swap|set|should instead|add|append|pass its)\b[^.\n]{0,60}\b(?:to|recipient|address|with|parameter|argument|amount|destination|account|bcc|statement|result)\b|\binstead of (?:the )?[`'"]?[\w-]{2,40}[`'"]? (?:tool|function|server|command)\b|\b(?:do not|don'?t|never) (?:use|call|trust|invoke) (?:it\b|the |any )?(?:other|another|any other|built-?in|native|original|official)\b[^.\n]{0,30}\b(?:tools?|server|functions?|versions?)\b|\b(?:replaces|supersedes|overrides) (?:the )?[^.\n]{0,30}\b(?:tool|server|function|one)s?\b|\bthe behaviou?r of (?:the )?[^.\n]{0,40}\b(?:has changed|tool|server|function)|\b(?:built-?in|original|official|native) [\w -]{1,20} is (?:deprecated|compromised|unsafe|broken)/,
+    /\b(?:when|if|whenever|after|before|instead of|while|every time)\b[^.\n]{0,40}\b(?:using|calling|invoking|running|sending|called|used|invoked|available|run|another tool|any tool)\b[^.\n]{0,80}\b(?:must|always|change|replace|modify|redirect|swap|set|should instead|add|append|pass its)\b[^.\n]{0,60}\b(?:to|recipient|address|with|parameter|argument|amount|destination|account|bcc|statement|result)\b|\binstead of (?:the )?[`'"]?[\w-]{2,40}[`'"]? (?:tool|function|server|command)\b|\b(?:do not|don'?t|never) (?:use|call|trust|invoke) (?:it\b|the |any )?(?:other|another|any other|built-?in|native|original|official)\b[^.\n]{0,30}\b(?:tools?|server|functions?|versions?)\b|\b(?:replaces|supersedes|overrides) (?:the )?[^.\n]{0,30}\b(?:tool|server|function)s?\b|\bthe behaviou?r of (?:the )?[^.\n]{0,40}\b(?:has changed|tool|server|function)|\b(?:built-?in|original|official|native) [\w -]{1,20} is (?:deprecated|compromised|unsafe|broken)/,
   ),
   signal(
     'urgency',
@@ -68,7 +68,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'no-consent',
     'goes around consent',
-    /\b(?:do not|don'?t|never|without|no need to|skip|bypass|avoid)\b[^.\n]{0,25}\b(?:ask|request|seek|wait|confirm|prompt)\w{0,4}\b[^.\n]{0,40}\b(?:confirmation|permission|approval|consent|the user|the human|again)\b|\bwithout (?:asking|approval|confirmation|consent)\b|\bno (?:confirmation|approval|permission|consent) (?:is )?(?:needed|required|necessary)|\bauto-?(?:approve|confirm|accept)|\b(?:skip|bypass|disable|skipping|bypassing)\w{0,4}\b[^.\n]{0,20}\b(?:confirmation|approval|consent|security|safety|sandbox|authori[sz]ation|checks?)\b|\balready (?:approved|consented|authori[sz]ed|agreed|given (?:permission|consent))|\b(?:user|admin(?:istrator)?) has (?:already )?(?:pre-?)?(?:approved|authori[sz]ed|consented)|\bneed(?:s)? no (?:confirmation|approval)|\b(?:even when|whatever) the user (?:forbids|asks|says|wants)|\b(?:do not|don'?t) (?:ask|wait)\b[^.\n]{0,30}(?:\.|$)/,
+    /\b(?:do not|don'?t|never|without|no need to|skip|bypass|avoid)\b(?![^.\n]{0,25}\bunless\b)[^.\n]{0,25}\b(?:ask|request|seek|wait|confirm|prompt)\w{0,4}\b[^.\n]{0,40}\b(?:confirmation|permission|approval|consent|the user|the human|again)\b|\bwithout (?:approval|confirmation|(?:their |any )?consent|asking (?:the|them|for|him|her|any|first|again|whether|permission))\b|\bno (?:confirmation|approval|permission|consent) (?:is )?(?:needed|required|necessary)|\bauto-?(?:approve|confirm|accept)|\b(?:skip|bypass|disable|skipping|bypassing)\w{0,4}\b[^.\n]{0,20}\b(?:confirmation|approval|consent|security|safety|sandbox|authori[sz]ation|checks?)\b|\balready (?:approved|consented|authori[sz]ed|agreed|given (?:permission|consent))|\b(?:user|admin(?:istrator)?) has (?:already )?(?:pre-?)?(?:approved|authori[sz]ed|consented)|\bneed(?:s)? no (?:confirmation|approval)|\b(?:even when|whatever) the user (?:forbids|asks|says|wants)|\b(?:do not|don'?t) (?:ask|wait)\b[^.\n]{0,30}(?:\.|$)/,
   ),
   signal(
     'persist',
@@ -103,7 +103,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'result',
     'has results followed',
-    /(?<!\b(?:not|never|n't)\s)\b(?:follow|obey|execute|comply with|carry out|perform|act on|run|treat)\b[^.\n]{0,40}\b(?:instructions?|commands?|command|directives?|steps|actions?|requests?|orders?|output|whatever)\b[^.\n]{0,40}\b(?:returned|in (?:the|this|its|their) (?:response|result|output|page|file|error|issue|document|comment|body|text|readme)|from (?:the|this) (?:response|result|output|server|page|error)|contained|contains|it (?:returns|contains)|as (?:if|though|trusted)|the page says|trusted|system)\b|\btreat the (?:output|result|response)s? as (?:trusted|system|instructions|commands)|\bexecute whatever\b/,
+    /(?<!\b(?:not|never|n't)\s)\b(?:follow|obey|execute|comply with|carry out|perform|act on|run|treat)\b[^.\n]{0,40}\b(?:instructions?|commands?|command|directives?|steps|actions?|requests?|orders?|output|whatever)\b[^.\n]{0,40}\b(?:returned|in (?:the|this|its|their) (?:response|result|output|page|file|error|issue|document|comment|body|text|readme)|from (?:the|this) (?:response|result|output|server|page|error)|it (?:returns|contains)|as (?:if|though|trusted)|the page says|trusted|system)\b|\btreat the (?:output|result|response)s? as (?:trusted|system|instructions|commands)|\bexecute whatever\b/,
   ),
   signal(
     'pretext',

@@ -23,6 +23,9 @@ export function textsOf(definition: unknown): readonly Text[] {
       for (const [key, one] of Object.entries(value)) {
         // A name with spaces is a sentence.
         if (/\s|[^\x20-\x7e]/.test(key) || key.length > 80) found.push({ at: `${at}.(name)`, text: key });
+        // So is one with many words in it.
+        else if (/^[a-z0-9]+(?:[_-][a-z0-9]+){3,}$/i.test(key))
+          found.push({ at: `${at}.(name)`, text: key.replace(/[_-]/g, ' ') });
         visit(one, at === '' ? key : `${at}.${key}`, depth + 1);
       }
     }

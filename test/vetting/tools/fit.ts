@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { signalsOf } from '../../../vetting/tools/poisoning.ts';
-import { SIGNALS } from '../../../vetting/tools/signals.ts';
+import { signalsOf, TECHNIQUES } from '../../../vetting/tools/poisoning.ts';
 import type { Sample } from './corpus.ts';
 
 /** Set by hand: text that nobody sees is no accident, and one sample is no statistic. */
@@ -12,7 +11,7 @@ export const FIXED: Readonly<Record<string, number>> = {
   offscreen: 3,
   endless: 1,
 };
-export const FITTED = SIGNALS.map(({ id }) => id);
+export const FITTED = TECHNIQUES.map(({ id }) => id);
 
 export interface Model {
   readonly bias: number;
