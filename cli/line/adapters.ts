@@ -23,7 +23,8 @@ export async function adapterOf(ecosystem: Ecosystem): Promise<Adapter> {
 /** Finds one locked file, whatever its kind, where the user's configuration says. The bytes are not checked yet. */
 export async function* fetchArtifact(artifact: Artifact, options: FetchOptions): AsyncGenerator<Uint8Array> {
   if (artifact.index === LOCAL_INDEX) {
-    yield* fetchLocal(artifact, options.files ?? []);
+    const { committedPlaces } = await import('./committed.ts');
+    yield* fetchLocal(artifact, [...(options.files ?? []), ...(await committedPlaces(options.workspace))]);
     return;
   }
   switch (artifact.kind) {

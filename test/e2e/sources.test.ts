@@ -109,6 +109,12 @@ describe('sources that are files', () => {
       expect(registry.asked.length).toBe(asked);
       expect((await cli(['lock', '--check', 'hello'], there)).stdout).not.toContain('outdated');
 
+      // Whoever has cloned it has nothing but what was committed.
+      const env = { ...there.env, MCP_BUILD_HOME: join(team.cwd, '..', 'other') };
+      const audited = await cli(['audit', 'hello', '--json'], { cwd: team.cwd, env });
+      expect(audited.stdout).toContain('"hello"');
+      expect(audited.stdout + audited.stderr).not.toContain('artifact-unavailable');
+
       await writeFile(file, pack({ ...release, files: { 'cli.js': '#!/usr/bin/env node\n//' } }));
       const outdated = await cli(['lock', '--check', 'hello'], there);
       expect(outdated.code, outdated.stderr).toBe(4);
