@@ -57,6 +57,7 @@ export const COMMANDS = {
   restore: { load: async () => (await import('./restore.ts')).restoreCommand() },
   serve: { load: async () => (await import('./serve.ts')).serveCommand() },
   daemon: { load: async () => (await import('./daemon.ts')).daemonCommand() },
+  up: { load: async () => (await import('./up.ts')).upCommand() },
   token: { load: async () => (await import('./token.ts')).tokenCommand() },
   deploy: { load: async () => (await import('./deploy.ts')).deployCommand() },
   demo: { load: async () => (await import('./demo.ts')).demoCommand() },
@@ -69,7 +70,7 @@ export const GROUPS: Readonly<Record<string, readonly (keyof typeof COMMANDS)[]>
   'Know what gets in:': ['audit', 'advisories', 'watch', 'diff', 'update'],
   'Sign and verify:': ['init', 'sign', 'attest', 'show', 'verify', 'policy', 'trust'],
   'Publish for others:': ['add', 'remove', 'manifest', 'publish', 'push', 'pull', 'copy', 'login', 'logout'],
-  'Serve a team:': ['serve', 'daemon', 'token', 'audit-log', 'backup', 'restore', 'deploy'],
+  'Serve a team:': ['serve', 'daemon', 'up', 'token', 'audit-log', 'backup', 'restore', 'deploy'],
   'Help:': ['doctor', 'demo'],
 };
 

@@ -78,6 +78,7 @@ export {
   type Measured,
   measureServer,
   type RunningServer,
+  removeOfDaemon,
   stopServer,
 } from './servers.ts';
 export { type Machine, openSession, type Session, type SessionOptions } from './session.ts';

@@ -14,6 +14,8 @@ export const LABEL = {
   pid: 'io.mcp-build.owner.pid',
   started: 'io.mcp-build.owner.started',
   place: 'io.mcp-build.owner.place',
+  /** Of a daemon that starts servers for others, whichever process it is: one in a container has another namespace each time. */
+  daemon: 'io.mcp-build.daemon',
   run: 'io.mcp-build.run',
   server: 'io.mcp-build.server',
   version: 'io.mcp-build.version',

@@ -101,3 +101,10 @@ export async function measureServer(
   const elapsed = (performance.now() - begun) * 1e6;
   return { ...second, load: Math.max(0, (second.cpu - first.cpu) / elapsed) };
 }
+
+/** Removes whatever an earlier process of a daemon has left, which was killed together with its reaper. @returns how many containers it was */
+export async function removeOfDaemon(runtime: Pick<Runtime, 'list' | 'remove'>, daemon: string): Promise<number> {
+  const left = await runtime.list({ [LABEL.daemon]: daemon });
+  await Promise.all(left.map(({ id }) => runtime.remove(id)));
+  return left.length;
+}

@@ -34,6 +34,8 @@ export interface SessionOptions {
   /** Configuration that only the server is to see. */
   readonly files?: readonly Private[];
   readonly reaper: Reaper;
+  /** The daemon that it is started by, where it is one. */
+  readonly daemon?: string | undefined;
   readonly machine: Machine;
   /** Lines for the user. */
   readonly say: (line: string) => void;
@@ -115,6 +117,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     options.signal?.throwIfAborted();
     const labels = {
       ...ownerLabels(owner),
+      ...(options.daemon ? { [LABEL.daemon]: options.daemon } : {}),
       [LABEL.run]: run,
       [LABEL.server]: options.server.name,
       [LABEL.version]: options.server.version ?? '',

@@ -1,4 +1,7 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { McpBuildError } from '../../errors/index.ts';
+import { readBounded, writeAtomic } from '../../files/index.ts';
 import {
   type Daemon,
   type GatewayConfig,
@@ -8,6 +11,7 @@ import {
   serveDaemon,
   type UnixPlace,
 } from '../../gateway/index.ts';
+import { removeOfDaemon } from '../../runner/index.ts';
 import type { Environment, Home } from './home.ts';
 import { prepareServer } from './serve.ts';
 import { runtimeOf } from './start.ts';
@@ -129,13 +133,16 @@ export interface RunningDaemon extends Pick<Offers, 'names' | 'reload'> {
 export async function openDaemon(options: RunDaemon): Promise<RunningDaemon> {
   const { home, environment, place, locked, servers, progress, say } = options;
   // Minutes of locking and building would be for nothing.
-  await (await runtimeOf(environment)).facts();
+  const runtime = await runtimeOf(environment);
+  await runtime.facts();
+  const daemonId = await idOf(home, place);
   const running: { daemon?: Daemon } = {};
   const offered = offers({
     prepare: (server) =>
       prepareServer(server, {
         home,
         environment,
+        daemonId,
         locked,
         progress,
         say,
@@ -148,9 +155,30 @@ export async function openDaemon(options: RunDaemon): Promise<RunningDaemon> {
     end: (name, why) => running.daemon?.end(name, why),
     say,
   });
-  // Known before anybody can ask, verified while they wait.
-  const verified = offered.reload(servers);
-  const daemon = await serveDaemon({ place, find: offered.find, say });
+  const ready = Promise.withResolvers<void>();
+  const find = async (name: string) => {
+    await ready.promise;
+    return offered.find(name);
+  };
+  const daemon = await serveDaemon({ place, find, say });
   running.daemon = daemon;
+  // Who has the socket is the only one of this id: what carries it is left from one that was killed.
+  const left = await removeOfDaemon(runtime, daemonId).catch(() => 0);
+  if (left > 0) say(`removed ${left} containers that an earlier daemon left`);
+  // Known before anybody is answered, verified while they wait.
+  const verified = offered.reload(servers);
+  ready.resolve();
   return { names: offered.names, reload: offered.reload, verified, close: () => daemon.close() };
+}
+
+/** The same each time for one state and one socket. */
+async function idOf(home: Home, place: UnixPlace): Promise<string> {
+  const file = join(home.root, 'daemon-id');
+  let id = (await readBounded(file, 100).catch(() => Buffer.alloc(0))).toString('utf8').trim();
+  if (!/^[0-9a-f]{32}$/.test(id)) {
+    id = randomBytes(16).toString('hex');
+    await writeAtomic(file, `${id}\n`, 0o600);
+  }
+  const socket = place.kind === 'path' ? place.path : '';
+  return createHash('sha256').update(`${id} ${socket}`).digest('hex').slice(0, 32);
 }

@@ -31,6 +31,8 @@ export interface PrepareOptions {
   readonly environment: Environment;
   /** Starts what the configuration only names. */
   readonly daemon?: DaemonClient;
+  /** Whose servers they are, for one that is such a daemon. */
+  readonly daemonId?: string;
   /** Locks nothing new: what isn't locked already is refused. */
   readonly locked: boolean;
   readonly progress: (line: string) => void;
@@ -74,7 +76,7 @@ async function named({ name, required }: ServerConfig, options: PrepareOptions):
 async function contained(
   name: string,
   { target, environment: values, secrets, permissions, limits }: Extract<Behind, { kind: 'contained' }>,
-  { home, environment, locked, progress, say, incident }: PrepareOptions,
+  { home, environment, locked, progress, say, incident, daemonId }: PrepareOptions,
 ): Promise<Prepared> {
   const note = (line: string) => say(`${name}: ${line}`);
   if (target.kind === 'package' && locked) await requireLock(target.source, target.bin, home);
@@ -104,7 +106,7 @@ async function contained(
     note(`refused ${host}:${port} (${reason}); "permissions": {"network": ["${host}:${port}"]} would allow it`);
   };
   const open = containerChannel({
-    session: { ...session, onDecision },
+    session: { ...session, onDecision, ...(daemonId ? { daemon: daemonId } : {}) },
     logs: logFolder(home),
     pins: session.pins,
     onDrift: (what) => note(`tools-drift: not as signed: ${what}`),

@@ -142,7 +142,7 @@ function freePort(): Promise<number> {
   });
 }
 
-describeWith(['docker', 'root', 'setpriv', 'openssl'], 'mcp-build deploy systemd', () => {
+describeWith(['docker', 'root', 'setpriv', 'openssl', 'systemd-socket-activate'], 'mcp-build deploy systemd', () => {
   let docked: string;
   let daemonHome: string;
   let gatewayHome: string;
@@ -286,7 +286,7 @@ describeWith(['docker', 'root', 'setpriv', 'openssl'], 'mcp-build deploy systemd
     expect(say('POST /v1.41/containers/create')).toBe('400');
     expect(asked(STRANGER, [], socket, 'GET /servers/memory HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('EACCES');
     for (const path of [join(root, 'etc/mcp-build/daemon.json'), join(daemonHome, 'keys')]) {
-      const [program = '', ...args] = as(GATEWAY, [], ['cp', '-r', path, '/dev/null']);
+      const [program = '', ...args] = as(GATEWAY, [], ['grep', '-r', '.', path]);
       expect(() => execFileSync(program, args, { cwd: '/', stdio: 'pipe' })).toThrow(/Permission denied/);
     }
     // Only the gateway's own is left.
@@ -343,5 +343,48 @@ describeWith(['docker', 'root', 'setpriv', 'openssl'], 'mcp-build deploy systemd
     again.child.kill('SIGTERM');
     await ended(again.child);
     await until(async () => (await servers()).length === 0);
+  });
+
+  test('`up` does the same by one command: the gateway below it has no group, no secret and no way to Docker', async () => {
+    for (const child of running) child.kill('SIGTERM');
+    await Promise.all(running.map(ended));
+    const folder = join(place.cwd, 'up');
+    await mkdir(folder);
+    const sockets = join(daemonHome, 'run');
+    await cp(daemonHome, join(folder, 'daemon'), { recursive: true, filter: (path) => path !== sockets });
+    await rm(join(folder, 'daemon/accepted'), { recursive: true, force: true });
+    execFileSync('chown', ['-R', '0:0', join(folder, 'daemon')]);
+    const given = config(NEW);
+    token = 'a-token-of-the-configuration';
+    const proxy = { ...given.mcpProxy, options: { authTokens: [token] } };
+    const file = join(folder, 'config.json');
+    await writeFile(file, JSON.stringify({ ...given, mcpProxy: proxy }), { mode: 0o600 });
+    const words = [process.execPath, MAIN, 'up', '--config', file, '--as', `${GATEWAY}`, '--locked'];
+    const { child, said } = start(words, {
+      DOCKER_HOST: daemon.host,
+      XDG_CONFIG_HOME: folder,
+      A_SECRET: 'of a server',
+    });
+    await until(ready, said);
+    expect(await call('read_graph', {})).toContain('entities');
+    const gateways = execFileSync('ps', ['-o', 'pid=', '-u', `${GATEWAY}`], { encoding: 'utf8' })
+      .trim()
+      .split(/\s+/);
+    expect(gateways).toHaveLength(1);
+    const status = await readFile(`/proc/${gateways[0]}/status`, 'utf8');
+    expect(status).toMatch(new RegExp(`^Uid:(\\s+${GATEWAY}){4}$`, 'm'));
+    expect(status).toMatch(/^Groups:\s*$/m);
+    expect(await readFile(`/proc/${gateways[0]}/environ`, 'utf8')).not.toContain('of a server');
+    expect(asked(GATEWAY, [], docked, 'GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n')).toBe('EACCES');
+    const [program = '', ...args] = as(GATEWAY, [], ['ls', join(folder, 'daemon')]);
+    expect(() => execFileSync(program, args, { cwd: '/', stdio: 'pipe' })).toThrow(/Permission denied/);
+    // A change of the one file is taken over by both.
+    const other = { ...given.mcpServers, again: given.mcpServers.memory };
+    await writeFile(file, JSON.stringify({ mcpProxy: proxy, mcpServers: other }), { mode: 0o600 });
+    await until(async () => (await servers()).length === 2 && (await ready()), said);
+    child.kill('SIGTERM');
+    await ended(child);
+    expect(child.exitCode).toBe(0);
+    expect(await servers()).toEqual([]);
   });
 });

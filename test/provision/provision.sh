@@ -100,7 +100,9 @@ apt_packages() {
   fi
   have python3 || wanted="$wanted python3"
   if [ "$what" = test ]; then
-    for package in docker-registry skopeo umoci age zstd chromium; do have $package || wanted="$wanted $package"; done
+    for package in docker-compose docker-registry skopeo umoci age zstd chromium; do have $package || wanted="$wanted $package"; done
+    # Units are read and sockets handed over by systemd's own programs, whether it runs or not.
+    have systemd-socket-activate || wanted="$wanted systemd"
     # Podman's reaper of orphans is a package of its own.
     have podman && have catatonit || wanted="$wanted podman catatonit"
     python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
@@ -127,7 +129,7 @@ apt_packages() {
   if ! have dockerd && ! docker_reachable; then lack docker "$reason"; fi
   have python3 || lack python3 "$reason"
   if [ "$what" = test ]; then
-    for package in docker-registry skopeo umoci age zstd chromium podman catatonit; do have $package || lack $package "$reason"; done
+    for package in docker-compose docker-registry skopeo umoci age zstd chromium podman catatonit systemd-socket-activate; do have $package || lack $package "$reason"; done
   fi
 }
 
