@@ -8,10 +8,13 @@ import {
   ResourceUpdatedNotificationSchema,
   ToolListChangedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { hashToken, type Identity } from '../../gateway/index.ts';
 import { fakeServer, processChannel, type Setup, until } from './gateway.ts';
 import { runWatched, type Watched } from './watching/watched.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 const EVERYTHING = fileURLToPath(new URL('../fakes/conformance-server.ts', import.meta.url));
 const everything = () => ({ open: processChannel([process.execPath, '--no-warnings', EVERYTHING]) });

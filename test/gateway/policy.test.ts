@@ -1,9 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseConfig } from '../../gateway/index.ts';
 import { broken, isPlain, type Limit } from '../../gateway/policy/limits.ts';
 import { secretPatterns } from '../../gateway/policy/secrets.ts';
 import { configText, lastMessage, textOf } from './gateway.ts';
 import { runWatched } from './watching/watched.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 // Made of parts, so that nobody's scanner takes this file for a leak.
 const AWS = `AKIA${'IOSFODNN7EXAMPLE'}`;

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   activity,
   exporter,
@@ -13,6 +13,9 @@ import {
 import { readContext, withMeta } from '../../gateway/tracing/context.ts';
 import { type Collector, startCollector } from '../fakes/otlp-collector.ts';
 import { lastMessage, processChannel, runGateway, type Setup, textOf, until } from './gateway.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const PARENT = `00-${TRACE}-b7ad6b7169203331-01`;

@@ -1,9 +1,12 @@
 import https from 'node:https';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type Issued, makeAuthority } from '../../fakes/certificates.ts';
 import { startProvider } from '../../fakes/oidc-provider.ts';
 import { hasProgram } from '../programs.ts';
 import { runWatched } from '../watching/watched.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Answered {
   readonly status: number;

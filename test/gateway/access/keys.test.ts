@@ -1,7 +1,10 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { bearer } from '../../../gateway/access/bearer.ts';
 import { providerKeys } from '../../../gateway/access/keys.ts';
 import { startProvider } from '../../fakes/oidc-provider.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 const MINUTE = 60_000;
 

@@ -1,9 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Claims, type Provider, signed, startProvider } from '../../fakes/oidc-provider.ts';
 import { type Running, runGateway, until } from '../gateway.ts';
 import { runWatched } from '../watching/watched.ts';
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 const list = {
   jsonrpc: '2.0',
