@@ -8,6 +8,7 @@ import {
   type KeptRecord,
   listKept,
   listServers,
+  newestLog,
   readLog,
   stopKeeper,
   stopServer,
@@ -110,12 +111,16 @@ export function logsCommand(): Command {
     .description(
       'Prints what a server wrote to stderr, also after it has ended, with the values of its variables taken out. Of a name that `start`\nkeeps ready, also what was done to keep it so.',
     )
-    .argument('<container|name>', 'as `ps` names it, or as it was named while it ran')
+    .argument(
+      '<container|name>',
+      'a container as `ps` names it, or named it; a name that is kept ready; else a server, of which it is the newest',
+    )
     .option('-f, --follow', 'go on with what is added, until the server has ended')
     .addOption(jsonOption().conflicts('follow'))
     .addHelpText(
       'after',
       examples(
+        ['mcp-build logs server-memory', 'its newest run'],
         ['mcp-build logs mcp-build-server-memory-1a2b3c4d', 'one run'],
         ['mcp-build logs --follow server-memory', 'what is kept ready under a name'],
       ),
@@ -123,9 +128,9 @@ export function logsCommand(): Command {
     .action(async (name: string, options: { readonly json?: boolean; readonly follow?: boolean }) => {
       const environment = { ...process.env };
       const home = homeOf(environment);
-      const container = name.startsWith('mcp-build-') ? name : keeperLog(name);
+      const container = await logged(name, home);
       if (options.follow) {
-        for await (const chunk of followLog(logFolder(home), container, () => written(name, home))) {
+        for await (const chunk of followLog(logFolder(home), container, () => written(container, name, home))) {
           await new Promise((resolve) => process.stdout.write(chunk, resolve));
         }
         return;
@@ -137,11 +142,18 @@ export function logsCommand(): Command {
     });
 }
 
+/** Whose log is meant: a container's, a keeper's, or that of a server's newest run. */
+async function logged(name: string, home: Home): Promise<string> {
+  if (name.startsWith('mcp-build-')) return name;
+  const kept = (await listKept(keptFolder(home))).some((record) => record.name === name);
+  return (kept ? undefined : await newestLog(logFolder(home), name)) ?? keeperLog(name);
+}
+
 /** Whether a container, or a keeper, is still there to write its log. */
-async function written(name: string, home: Home): Promise<boolean> {
-  if (name.startsWith('mcp-build-')) {
+async function written(container: string, name: string, home: Home): Promise<boolean> {
+  if (container !== keeperLog(name)) {
     const runtime = await dockerRuntime({ ...process.env });
-    return (await listServers(runtime)).some(({ container }) => container === name);
+    return (await listServers(runtime)).some((one) => one.container === container);
   }
   const folder = keptFolder(home);
   const record = (await listKept(folder)).find((one) => one.name === name);

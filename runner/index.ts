@@ -23,7 +23,7 @@ export {
   takeKept,
 } from './kept.ts';
 export { LIMITS, type Limits, parseLimits, parseSize } from './limits.ts';
-export { followLog, type Log, openLog, readLog } from './log.ts';
+export { followLog, type Log, newestLog, openLog, readLog } from './log.ts';
 export {
   askOffer,
   canonicalJson,

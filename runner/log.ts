@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { McpBuildError } from '../errors/index.ts';
+import { segment } from './session.ts';
 
 /** In bytes, of each of two files: when one is full it takes the place of the older. */
 const SIZE = 1024 * 1024;
@@ -16,6 +17,19 @@ export interface Log {
   /** Keeps what a server wrote to stderr, secrets taken out. What the disk doesn't take is lost: a log is no reason to end a run. */
   write(bytes: Uint8Array): void;
   close(): Promise<void>;
+}
+
+/** The container whose log is the newest of a server's; undefined where none is left. */
+export async function newestLog(folder: string, server: string): Promise<string | undefined> {
+  const own = new RegExp(`^(mcp-build-${segment(server)}-[0-9a-f]{8})\\.log$`);
+  const found = await Promise.all(
+    (await readdir(folder).catch(() => [])).map(async (name) => {
+      const container = own.exec(name)?.[1];
+      const written = container && (await stat(join(folder, name)).catch(() => undefined))?.mtimeMs;
+      return container && written ? [{ container, written }] : [];
+    }),
+  );
+  return found.flat().sort((a, b) => b.written - a.written)[0]?.container;
 }
 
 /** A log of bounded size for one container, in a folder of this user alone. */

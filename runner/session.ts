@@ -257,7 +257,7 @@ function tagOf(server: string, image: RunImage): string {
 }
 
 /** A name as a part of other names. */
-function segment(name: string): string {
+export function segment(name: string): string {
   const plain = name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -9,6 +9,7 @@ import {
   findServers,
   listServers,
   measureServer,
+  newestLog,
   openLog,
   type Reaper,
   readLog,
@@ -71,6 +72,23 @@ describe('running servers', () => {
     expect(pids).toBe(3);
     expect(load).toBeGreaterThan(0.1);
     expect(load).toBeLessThan(1.1);
+  });
+});
+
+describe('the newest log of a server', () => {
+  test('is of that server, and of no other whose name begins like it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'newest-'));
+    const names = ['memory-00000001', 'memory-00000002', 'memory-more-00000003', 'memory-x', 'keeper-memory'];
+    for (const [at, name] of names.entries()) {
+      await writeFile(join(folder, `mcp-build-${name}.log`), 'x');
+      await utimes(join(folder, `mcp-build-${name}.log`), at, at === 1 ? 50 : 100 + at);
+    }
+    expect(await newestLog(folder, 'memory')).toBe('mcp-build-memory-00000001');
+    await utimes(join(folder, 'mcp-build-memory-00000002.log'), 0, 900);
+    expect(await newestLog(folder, 'Memory')).toBe('mcp-build-memory-00000002');
+    expect(await newestLog(folder, 'other')).toBeUndefined();
+    expect(await newestLog(join(folder, 'missing'), 'memory')).toBeUndefined();
+    await rm(folder, { recursive: true });
   });
 });
 
