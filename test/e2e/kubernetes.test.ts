@@ -106,7 +106,7 @@ servers:
 `,
     );
     await cliDone(['lock'], { ...team, env });
-  });
+  }, 900_000);
 
   afterAll(async () => {
     await registry?.[Symbol.asyncDispose]();
@@ -124,13 +124,17 @@ servers:
 
   test('are tested over stdio, without their bridge, and published', async () => {
     for (const [at, name] of ['memory', 'time'].entries()) {
-      const published = await cliDone(['publish', '--shard', `${at + 1}/3`, '--json'], { ...team, env });
+      const published = await cliDone(['publish', '--shard', `${at + 1}/3`, '--json'], {
+        ...team,
+        env,
+        timeout: 800_000,
+      });
       const { servers } = published.json<{ servers: readonly { name: string; status: string; test: string }[] }>();
       expect(servers).toMatchObject([{ name, status: 'published', test: 'passed' }]);
     }
     const empty = await cliDone(['publish', 'memory', '--shard', '2/2', '--json'], { ...team, env });
     expect(empty.json<{ servers: readonly unknown[] }>().servers).toEqual([]);
-  });
+  }, 1_800_000);
 
   test('become manifests of what was signed', async () => {
     const done = await cliDone(['deploy', 'kubernetes', 'memory', 'time'], { ...team, env });

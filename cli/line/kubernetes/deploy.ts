@@ -1,3 +1,4 @@
+import { architectureOf, type Platform } from '../../../builders/index.ts';
 import { isFault } from '../../../errors/index.ts';
 import { readImage } from '../../../runner/index.ts';
 import type { Policy } from '../../../trust/index.ts';
@@ -95,11 +96,11 @@ async function deployable(entry: ServerEntry, name: string, options: DeployOptio
   const whole = `${place}@${image.digest}`;
   requirePass(verdict, whole);
   if (!signed || !isOf(lock, signed)) throw unsaid(entry.name, policy.name);
-  const architecture = Object.keys(lock.platforms)[0] === 'linux/arm64' ? 'arm64' : 'amd64';
-  const built = await readImage(store, image, architecture);
+  const architectures = (Object.keys(lock.platforms) as Platform[]).map(architectureOf);
+  const built = await readImage(store, image, architectures[0]);
   if (!built.bridged) throw notHttp(entry.name);
   return {
-    ...{ name, server: entry.name, image: whole, signed, built },
+    ...{ name, server: entry.name, image: whole, signed, built, architectures },
     stateless: entry.stateless === true,
     claims: options.claims.get(entry.name) ?? new Map(),
   };

@@ -35,6 +35,11 @@ export function podSpec(server: Deployable, cluster: Cluster): Readonly<Record<s
     // The pause container reaps orphans, as the runner's init does.
     shareProcessNamespace: true,
     ...podDns(signed.permissions.network),
+    nodeSelector: {
+      'kubernetes.io/os': 'linux',
+      // An image for both needs no node of one kind.
+      ...(server.architectures.length === 1 ? { 'kubernetes.io/arch': server.architectures[0] } : {}),
+    },
     restartPolicy: 'Always',
     terminationGracePeriodSeconds: GRACE,
     securityContext: {

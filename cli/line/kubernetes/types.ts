@@ -37,6 +37,8 @@ export interface Deployable {
   /** Registry, repository and digest; never a tag. */
   readonly image: string;
   readonly signed: ServerPredicate;
+  /** What nodes it can run on. */
+  readonly architectures: readonly string[];
   readonly built: Pick<RunImage, 'env' | 'cmd' | 'volumes'>;
   /** Whether any pod can answer any request. */
   readonly stateless: boolean;

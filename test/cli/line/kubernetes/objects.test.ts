@@ -212,6 +212,11 @@ describe('the network', () => {
   });
 });
 
+test('an image for one kind of node goes to no other', () => {
+  expect(podOf(plain).nodeSelector).toEqual({ 'kubernetes.io/os': 'linux' });
+  expect(podOf(everywhere).nodeSelector).toEqual({ 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'arm64' });
+});
+
 test('folders are claims, or are refused', () => {
   expect(podOf(reaching).volumes.filter((one: Any) => one.persistentVolumeClaim)).toEqual([
     { name: 'claim-0', persistentVolumeClaim: { claimName: 'tickets-data', readOnly: false } },

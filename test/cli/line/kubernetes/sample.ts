@@ -34,6 +34,7 @@ export const plain: Deployable = {
   server: 'memory',
   image: `registry.example.test/mcp/memory@${sha256('index')}`,
   signed,
+  architectures: ['amd64', 'arm64'],
   built: { env: ['HOME=/home/nonroot'], cmd: [], volumes: [] },
   stateless: true,
   claims: new Map(),
@@ -75,6 +76,7 @@ export const everywhere: Deployable = {
   server: 'fetch',
   image: `registry.example.test/mcp/fetch@${sha256('fetch')}`,
   signed: { ...signed, permissions: { network: 'all', volumes: [], environment: [] } },
+  architectures: ['arm64'],
   built: { env: [], cmd: ['--default'], volumes: ['/var/cache'] },
 };
 
