@@ -16,34 +16,38 @@ interface OpenFlags {
 }
 
 export function backupCommand(): Command {
-  return takeOptions(new Command('backup'))
-    .summary('keep everything that would be missed, encrypted')
-    .description(
-      'Writes a snapshot of the state folder (keys, locks, accepted versions, tokens, audit log), the configuration, a workspace and the images with their signatures into a folder. All but the images, which hold nothing secret, is encrypted with age. What has not changed since the snapshot before is not written again.',
-    )
-    .addOption(jsonOption())
-    .addCommand(listCommand())
-    .addCommand(verifyCommand())
-    .addCommand(scheduleCommand())
-    .addHelpText(
-      'after',
-      examples(
-        ['mcp-build backup --to /backups/mcp --folder .', 'asks for a passphrase the first time only'],
-        ['mcp-build backup --to /backups/mcp --recipient age1… --keep 30', 'from cron, for the identity in a safe'],
-        [
-          'mcp-build backup --to /backups/mcp --keep-daily 7 --keep-weekly 5 --keep-monthly 12',
-          'and forget the others, with what only they held',
-        ],
-        ['mcp-build backup schedule --to /backups/mcp', 'every night, by a timer of yours'],
-        ['mcp-build backup verify /backups/mcp', 'read every byte of the newest'],
-        ['mcp-build restore /backups/mcp', 'put it back'],
-      ),
-    )
-    .action(async (flags: Partial<TakeFlags>) => {
-      const { to, ...options } = flags;
-      if (to === undefined) throw await missingPlace();
-      await take({ images: true, ...options, to });
-    });
+  return (
+    takeOptions(new Command('backup'))
+      // `schedule` has the same flags: what follows its name is its own.
+      .enablePositionalOptions()
+      .summary('keep everything that would be missed, encrypted')
+      .description(
+        'Writes a snapshot of the state folder (keys, locks, accepted versions, tokens, audit log), the configuration, a workspace and the images with their signatures into a folder. All but the images, which hold nothing secret, is encrypted with age. What has not changed since the snapshot before is not written again.',
+      )
+      .addOption(jsonOption())
+      .addCommand(listCommand())
+      .addCommand(verifyCommand())
+      .addCommand(scheduleCommand())
+      .addHelpText(
+        'after',
+        examples(
+          ['mcp-build backup --to /backups/mcp --folder .', 'asks for a passphrase the first time only'],
+          ['mcp-build backup --to /backups/mcp --recipient age1… --keep 30', 'from cron, for the identity in a safe'],
+          [
+            'mcp-build backup --to /backups/mcp --keep-daily 7 --keep-weekly 5 --keep-monthly 12',
+            'and forget the others, with what only they held',
+          ],
+          ['mcp-build backup schedule --to /backups/mcp', 'every night, by a timer of yours'],
+          ['mcp-build backup verify /backups/mcp', 'read every byte of the newest'],
+          ['mcp-build restore /backups/mcp', 'put it back'],
+        ),
+      )
+      .action(async (flags: Partial<TakeFlags>) => {
+        const { to, ...options } = flags;
+        if (to === undefined) throw await missingPlace();
+        await take({ images: true, ...options, to });
+      })
+  );
 }
 
 async function take(flags: TakeFlags): Promise<void> {

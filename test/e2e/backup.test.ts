@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { childEnvironment, cliDone, MAIN } from './harness/cli.ts';
+import { childEnvironment, cli, cliDone, MAIN } from './harness/cli.ts';
 import { describeWith, toolCache } from './harness/needs.ts';
 import { root } from './harness/tree.ts';
 import { type Server, startDockerRegistry } from './registry-servers.ts';
@@ -101,6 +101,26 @@ describeWith(['docker-registry', 'age', 'zstd'], 'the recovery runbook', () => {
       await cliDone(['verify', 'server-memory'], { cwd: at('work'), env });
     },
   );
+  test('a schedule takes backups and checks them, and needs no secret', async () => {
+    const at = (name: string) => join(folder, name);
+    const { MCP_BUILD_PASSPHRASE: _secret, ...without } = env;
+    const options = { cwd: at('work'), env: { ...without, MCP_BUILD_PASSPHRASE: undefined } };
+    const words = ['backup', 'schedule', '--to', at('backups'), '--include', at('volume'), '--keep', '50', '--json'];
+    const { files, cron } = (await cliDone(words, options)).json<{ files: { text: string }[]; cron: string }>();
+    expect(files[0]?.text).toContain(`backup --to ${at('backups')} --include ${at('volume')} --keep 50`);
+    const count = async () =>
+      (await cliDone(['backup', 'list', at('backups'), '--json'], options)).json<{ snapshots: object[] }>().snapshots
+        .length;
+    const before = await count();
+    // As cron does, which gives a command next to nothing.
+    const command = cron.replace(/^(\S+ ){5}/, '').replaceAll('\\%', '%');
+    await run('sh', ['-ec', command], { cwd: '/', env: { PATH: '/usr/bin:/bin', HOME: at('home') } });
+    expect(await count()).toBe(before + 1);
+    // Where nobody has backed up to, it would wait for a passphrase every night.
+    const refused = await cli(['backup', 'schedule', '--to', at('elsewhere')], options);
+    expect([refused.code, refused.stderr.includes('backup-place-missing')]).toEqual([2, true]);
+  });
+
   test('age itself opens what was written', async () => {
     const at = (name: string) => join(folder, name);
     // age asks for a passphrase on a terminal only, so the identity is opened here; what it opens is age's own format.

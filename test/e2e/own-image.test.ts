@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Dockerd, testDocker } from './dockerd.ts';
 import { childEnvironment, cli, cliDone, type Workplace, workplace } from './harness/cli.ts';
-import { describeWith } from './harness/needs.ts';
+import { describeWith, missing } from './harness/needs.ts';
 import { root } from './harness/tree.ts';
 import { type Server, startDockerRegistry } from './registry-servers.ts';
 
@@ -91,4 +93,133 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
       await writeFile(file, bytes);
     }
   });
+
+  describe('as a gateway', () => {
+    const TOKEN = 'a-token-of-the-configuration';
+    let reference: string;
+    let port: number;
+    let config: string;
+
+    beforeAll(async () => {
+      reference = `${registry.host}/tools/mcp-build@${digest}`;
+      port = await freePort();
+      const server = '@modelcontextprotocol/server-memory';
+      await cliDone(['prepare', `npm:${server}`], { cwd: place.cwd, env });
+      config = join(place.cwd, 'config.json');
+      // One for all: how many run doesn't depend on who called.
+      const options = { sessions: 'shared' };
+      const mcpServers = {
+        memory: { command: 'npx', args: ['-y', server], env: { MEMORY_FILE_PATH: '/tmp/memory.json' }, options },
+      };
+      const mcpProxy = { addr: `:${port}`, options: { authTokens: [TOKEN] } };
+      await writeFile(config, JSON.stringify({ mcpProxy, mcpServers }), { mode: 0o600 });
+    });
+
+    /** What `prepare` made, as another machine would bring it. */
+    const fill = async (state: string, owner: number) => {
+      for (const name of ['store', 'locks', 'keys'])
+        await cp(join(place.home, name), join(state, name), { recursive: true });
+      await run('chown', ['-R', `${owner}:${owner}`, state]);
+    };
+    const at = (command: string, ...args: readonly string[]) => run(command, args, { env: childEnvironment(env) });
+    const servers = async () =>
+      (await at('docker', 'ps', '-aq', '--filter', 'label=io.mcp-build.role=server')).stdout
+        .split('\n')
+        .filter(Boolean);
+    const tools = async (token: string) => {
+      const client = new Client({ name: 'test', version: '1' });
+      const requestInit = { headers: { authorization: `Bearer ${token}` } };
+      const url = new URL(`http://127.0.0.1:${port}/memory/mcp`);
+      await client.connect(new StreamableHTTPClientTransport(url, { requestInit }));
+      const { tools } = await client.listTools();
+      await client.close();
+      return tools.map(({ name }) => name);
+    };
+    const ready = async (logs: () => Promise<{ readonly stdout: string; readonly stderr: string }>) => {
+      for (const end = Date.now() + 120_000; Date.now() < end; ) {
+        const answer = await fetch(`http://127.0.0.1:${port}/_readyz`).catch(() => undefined);
+        if (answer?.status === 200) return;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+      const { stdout, stderr } = await logs();
+      throw new Error(`it was not ready in time: ${stdout}${stderr}`);
+    };
+
+    test.skipIf(missing('docker-compose') !== undefined)(
+      'is two containers by a compose file, and the one with a port has nothing of Docker’s',
+      async () => {
+        const folder = join(place.cwd, 'compose');
+        const socket = docker.host.replace(/^unix:\/\//, '');
+        const words = ['deploy', 'compose', '--config', config, '--to', folder, '--image', reference, '--locked'];
+        await cliDone([...words, '--docker-socket', socket, '--publish', '127.0.0.1'], { cwd: place.cwd, env });
+        await fill(join(folder, 'daemon/state'), 65_531);
+        const compose = (...args: string[]) =>
+          at('docker-compose', '-f', join(folder, 'compose.yaml'), '-p', 'mcp-build-test', ...args);
+        try {
+          const made = await compose('run', '--rm', '-T', 'gateway', 'token', 'create', 'phone', '--json');
+          const { token } = JSON.parse(made.stdout) as { token: string };
+          await compose('up', '-d');
+          await ready(() => compose('logs', '--no-color'));
+          expect(await tools(token)).toContain('read_graph');
+          expect(await tools(TOKEN)).toContain('read_graph');
+          await expect(tools('another')).rejects.toThrow();
+          const id = (await compose('ps', '-q', 'gateway')).stdout.trim();
+          const { stdout } = await at('docker', 'inspect', id);
+          const [{ Mounts, HostConfig, Config }] = JSON.parse(stdout);
+          expect(Mounts.map(({ Source }: { Source: string }) => Source).sort()).toEqual(
+            ['gateway/config', 'gateway/state', 'socket'].map((name) => join(folder, name)),
+          );
+          expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], Privileged: false });
+          expect(Config.User).toBe('65532:65530');
+          expect(await servers()).toHaveLength(1);
+        } finally {
+          await compose('down', '-t', '30');
+        }
+        expect(await servers()).toEqual([]);
+      },
+    );
+
+    test('is one docker command, and what a killed one leaves the next one removes', async () => {
+      const folder = join(place.cwd, 'one');
+      await mkdir(folder);
+      await cp(config, join(folder, 'config.json'));
+      await fill(join(folder, 'daemon'), 0);
+      const name = 'mcp-build-test-one';
+      const socket = docker.host.replace(/^unix:\/\//, '');
+      const capabilities = ['SETUID', 'SETGID', 'CHOWN', 'FOWNER', 'KILL', 'DAC_OVERRIDE'];
+      const walls = ['--read-only', '--tmpfs', '/tmp', '--security-opt', 'no-new-privileges', '--cap-drop', 'ALL'];
+      const options = [...walls, ...capabilities.flatMap((one) => ['--cap-add', one]), '--user', '0', '--init'];
+      const mounts = ['-v', `${socket}:/var/run/docker.sock`, '-v', `${folder}:${folder}`];
+      const command = ['up', '--config', join(folder, 'config.json'), '--locked'];
+      const publish = ['-p', `127.0.0.1:${port}:${port}`];
+      const logs = () => at('docker', 'logs', name);
+      try {
+        await at('docker', 'run', '-d', '--name', name, ...options, ...publish, ...mounts, reference, ...command);
+        await ready(logs);
+        expect(await tools(TOKEN)).toContain('read_graph');
+        const before = await servers();
+        await at('docker', 'kill', name);
+        await at('docker', 'start', name);
+        await ready(logs);
+        expect(await tools(TOKEN)).toContain('read_graph');
+        const after = await servers();
+        expect(after).toHaveLength(1);
+        expect(before.filter((id) => after.includes(id))).toEqual([]);
+        await at('docker', 'stop', '-t', '30', name);
+        expect((await at('docker', 'inspect', '--format', '{{.State.ExitCode}}', name)).stdout.trim()).toBe('0');
+        expect(await servers()).toEqual([]);
+      } finally {
+        await at('docker', 'rm', '-f', name);
+      }
+    });
+  });
 });
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
