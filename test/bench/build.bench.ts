@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Dockerd, testDocker } from '../e2e/dockerd.ts';
+import { DOCKER_BASE, dockerBase } from './docker-base.ts';
 import { type Contender, median, published, ratio, report, sideBySide } from './measure.ts';
 
 /** A real server of some 190 packages. */
@@ -95,12 +96,12 @@ describe('build', () => {
   test('against docker build', async ({ skip }) => {
     if (!docker) skip('no Docker daemon could be had');
     const env = { ...process.env, DOCKER_HOST: docker!.host, DOCKER_BUILDKIT: '0' };
-    nodeImage(env);
+    dockerBase(env, folder);
     const context = join(folder, 'context');
     mkdirSync(context);
     writeFileSync(
       join(context, 'Dockerfile'),
-      `FROM bench-node\nWORKDIR /app\nRUN npm install --ignore-scripts ${PACKAGE}\nENTRYPOINT ["node", "node_modules/firecrawl-mcp/dist/index.js"]\n`,
+      `FROM ${DOCKER_BASE}\nWORKDIR /app\nRUN npm install --ignore-scripts ${PACKAGE}\nENTRYPOINT ["node", "node_modules/firecrawl-mcp/dist/index.js"]\n`,
     );
     const build = ['docker', 'build', '--network', 'host', '-t', 'bench-server'];
     const results = await sideBySide(
@@ -240,45 +241,4 @@ function uvPath(): string | undefined {
     .trim()
     .split('\n')[0];
   return found || undefined;
-}
-
-/** "A local node base": this machine's own node and npm, since no public image can be pulled. */
-function nodeImage(env: NodeJS.ProcessEnv): void {
-  const node = realpathSync(
-    execFileSync('sh', ['-c', 'PATH=/usr/local/bin:/usr/bin:/bin; command -v node']).toString().trim(),
-  );
-  const npm = realpathSync(
-    execFileSync('sh', ['-c', 'PATH=/usr/local/bin:/usr/bin:/bin; command -v npm']).toString().trim(),
-  );
-  const modules = npm.slice(0, npm.lastIndexOf('/npm/bin/'));
-  const wanted = [
-    '/bin',
-    '/lib',
-    '/lib64',
-    '/usr/bin/env',
-    '/usr/bin/sh',
-    '/usr/bin/dash',
-    node,
-    `${modules}/npm`,
-    '/usr/lib/x86_64-linux-gnu',
-    '/usr/lib64',
-    '/etc/ssl',
-    '/etc/passwd',
-    '/etc/group',
-    '/etc/nsswitch.conf',
-    '/usr/etc/npmrc',
-    '/usr/share/ca-certificates',
-    join(homedir(), '.npmrc'),
-    '/etc/npmrc',
-  ].filter(existsSync);
-  // Where the image's PATH finds them, wherever this machine keeps them.
-  const stage = join(folder, 'stage');
-  mkdirSync(join(stage, 'opt', 'bin'), { recursive: true });
-  symlinkSync(node, join(stage, 'opt', 'bin', 'node'));
-  symlinkSync(npm, join(stage, 'opt', 'bin', 'npm'));
-  const script = [
-    `tar c --ignore-failed-read ${wanted.join(' ')} -C ${stage} opt 2>/dev/null`,
-    `docker import -c 'ENV PATH=/opt/bin:/usr/local/bin:/usr/bin:/bin' -c 'ENV HOME=${homedir()}' -c 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' - bench-node`,
-  ].join(' | ');
-  execFileSync('sh', ['-c', script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }

@@ -1,7 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openRemote } from '../../registry/index.ts';
@@ -9,7 +7,7 @@ import { assess, gather, loadPolicy } from '../../trust/index.ts';
 import { type Dockerd, testDocker } from './dockerd.ts';
 import { childEnvironment, cli, cliDone, MAIN, type Workplace, workplace } from './harness/cli.ts';
 import { describeWith } from './harness/needs.ts';
-import { type Server, startDockerRegistry, startReferrersRegistry } from './registry-servers.ts';
+import { countingProxy, type Server, startDockerRegistry, startReferrersRegistry } from './registry-servers.ts';
 
 /** How often a publish is killed and run again. The full proof is a hundred; each takes some seconds. */
 const KILLS = Number(process.env.MCP_BUILD_TEST_KILLS ?? 6);
@@ -139,7 +137,9 @@ describeWith(['docker', 'docker-registry', 'go'], 'publishing two real servers',
       expect(await unverified(host, 'both')).toEqual([]);
     });
 
-    it('finishes after being killed at any moment, and never shows a tag whose image isn’t signed', async () => {
+    it('finishes after being killed at any moment, and never shows a tag whose image isn’t signed', {
+      timeout: 300_000 + KILLS * 60_000,
+    }, async () => {
       const { host } = registries[which]!;
       const started = performance.now();
       expect((await publish(`${host}/whole`, '--no-test')).code).toBe(0);
@@ -196,31 +196,4 @@ async function killed(
   const timer = setTimeout(() => child.kill('SIGKILL'), after);
   await new Promise((resolve) => child.once('exit', resolve));
   clearTimeout(timer);
-}
-
-/** Passes requests on to a registry and counts them. */
-async function countingProxy(host: string): Promise<AsyncDisposable & { readonly host: string; count(): number }> {
-  let count = 0;
-  const server = http.createServer((request, response) => {
-    count += 1;
-    const onward = http.request(
-      `http://${host}${request.url}`,
-      { method: request.method, headers: { ...request.headers, host } },
-      (answer) => {
-        response.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(response);
-      },
-    );
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    count: () => count,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
 }

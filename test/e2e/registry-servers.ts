@@ -167,6 +167,33 @@ export async function startTokenServer(signer: Issued, accounts: Readonly<Record
   };
 }
 
+/** Passes requests on to a registry and counts them. */
+export async function countingProxy(host: string): Promise<Server & { count(): number }> {
+  let count = 0;
+  const server = http.createServer((request, response) => {
+    count += 1;
+    const onward = http.request(
+      `http://${host}${request.url}`,
+      { method: request.method, headers: { ...request.headers, host } },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    count: () => count,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 async function freePort(): Promise<number> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
