@@ -1,16 +1,20 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Client as CurrentClient, StreamableHTTPClientTransport as CurrentHttp } from '@modelcontextprotocol/client';
 import { Client as EarlierClient } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport as EarlierHttp } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { docker, parseEndpoint, type Runtime } from '../../runner/index.ts';
-import { type Dockerd, testDocker } from './dockerd.ts';
+import { fakeOAuth } from '../fakes/oauth.ts';
+import { conformanceGateway } from '../gateway/conformance.ts';
+import { type Dockerd, startDockerd, testDocker } from './dockerd.ts';
+import { gatewayLoad } from './gateway-load.ts';
 import { childEnvironment, cli, cliDone, MAIN, type Workplace, workplace } from './harness/cli.ts';
-import { describeWith } from './harness/needs.ts';
+import { commandPath, describeWith } from './harness/needs.ts';
 
 let daemon: Dockerd;
 let runtime: Runtime;
@@ -48,10 +52,10 @@ interface Serving {
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
-async function serve(): Promise<Serving> {
+async function serve(host = daemon.host): Promise<Serving> {
   const child = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
     cwd: place.cwd,
-    env: childEnvironment({ ...place.env, DOCKER_HOST: daemon.host }),
+    env: childEnvironment({ ...place.env, DOCKER_HOST: host }),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
@@ -88,7 +92,7 @@ async function until(condition: () => boolean | Promise<boolean>, timeout: numbe
   return performance.now() - begun;
 }
 
-describeWith(['docker', 'root'], 'mcp-build serve', () => {
+describeWith(['docker', 'root', 'python-mcp-1', 'python-mcp-2', 'mcp-inspector'], 'mcp-build serve', () => {
   beforeAll(async () => {
     daemon = await testDocker();
     runtime = docker(parseEndpoint(daemon.host));
@@ -113,7 +117,7 @@ describeWith(['docker', 'root'], 'mcp-build serve', () => {
     expect(stderr).toContain('not-locked');
   });
 
-  test('TBXark’s sample is used by the official clients of both generations, and of HTTP+SSE', async () => {
+  test('TBXark’s sample is used by the official clients in TypeScript and Python, of both generations, of HTTP+SSE, and by the Inspector', async () => {
     const serving = await serve();
     try {
       const requestInit = { headers: { authorization: `Bearer ${token}` } };
@@ -144,6 +148,8 @@ describeWith(['docker', 'root'], 'mcp-build serve', () => {
       await sse.connect(new SSEClientTransport(new URL(`http://127.0.0.1:${port}/filesystem/sse`), { requestInit }));
       await use(sse);
       await sse.close();
+      await python(path);
+      await inspector(path);
       expect((await fetch(mcp, { method: 'POST' })).status).toBe(401);
       expect(await servers()).toHaveLength(2);
     } finally {
@@ -152,20 +158,50 @@ describeWith(['docker', 'root'], 'mcp-build serve', () => {
     expect(await servers()).toEqual([]);
   });
 
-  test('a container that is killed is back within five seconds; its neighbour goes on', async () => {
-    const serving = await serve();
+  test('kill -9 of a container, of the gateway and of the daemon, under load: no wrong answer, and all heals', async () => {
+    const own = await startDockerd();
+    const there = docker(parseEndpoint(own.host));
+    const names = async () => (await there.list({ 'io.mcp-build.role': 'server' })).map(({ name }) => name);
+    const files = join(place.cwd, 'files');
+    for (let at = 0; at < 16; at += 1) await writeFile(join(files, `${at}.txt`), `the content of ${at}`);
+    let serving = await serve(own.host);
+    const load = gatewayLoad({
+      url: `http://127.0.0.1:${port}/filesystem`,
+      token,
+      clients: 16,
+      call: (client) => ({
+        name: 'read_text_file',
+        arguments: { path: join(files, `${client}.txt`) },
+        answer: `the content of ${client}`,
+      }),
+    });
+    const healed: Record<string, number> = {};
     try {
-      const [filesystem, time] = await servers();
-      await runtime.kill(filesystem as string, 'SIGKILL');
-      await until(async () => !(await servers()).includes(filesystem as string), 10_000);
-      const took = await until(async () => {
-        const response = await fetch(`http://127.0.0.1:${port}/_readyz`);
-        return response.status === 200 && (await servers()).length === 2;
-      }, 20_000);
-      expect(took).toBeLessThan(5000);
-      expect(await servers()).toContain(time);
-    } finally {
+      await load.healthy();
+      const before = await names();
+      const victim = before.find((name) => name.includes('filesystem')) ?? '';
+      const neighbour = before.filter((name) => name !== victim);
+      await there.kill(victim, 'SIGKILL');
+      healed.container = await load.healthy();
+      expect(await names()).toEqual(expect.arrayContaining(neighbour));
+      expect(load.failed()).toBeGreaterThan(0);
+
+      await serving.end('SIGKILL');
+      serving = await serve(own.host);
+      healed.gateway = await load.healthy();
+
+      await own.restart('SIGKILL');
+      healed.daemon = await load.healthy();
+      expect(await names()).toHaveLength(2);
+      console.log(`healed after ms: ${JSON.stringify(healed)}; ${load.answered()} answers, ${load.failed()} failures`);
+      expect(load.wrong()).toEqual([]);
+      await load.stop();
       await serving.end('SIGTERM');
+      expect(await names()).toEqual([]);
+    } finally {
+      await load.stop();
+      await serving.end('SIGTERM');
+      await own.stop();
     }
   });
 
@@ -201,6 +237,108 @@ describeWith(['docker', 'root'], 'mcp-build serve', () => {
     }
   });
 });
+
+describe('a server elsewhere that wants a login', () => {
+  test('is logged in at with `serve --login`, and served from then on', async () => {
+    await using far = await conformanceGateway();
+    await using it = await fakeOAuth({ behind: `${far.url}/it/mcp` });
+    await using at = await workplace();
+    const [free, file] = [await freePort(), join(at.cwd, 'config.json')];
+    const mcpServers = { far: { url: it.url, transportType: 'streamable-http', oauth: {} } };
+    await writeFile(file, JSON.stringify({ mcpProxy: { addr: `127.0.0.1:${free}` }, mcpServers }), { mode: 0o600 });
+    const start = (...more: string[]) =>
+      spawn(process.execPath, [MAIN, 'serve', '--config', file, ...more], {
+        cwd: at.cwd,
+        env: childEnvironment(at.env),
+        stdio: ['pipe', 'pipe', 'pipe'],
+      });
+    const said: string[] = [];
+    const login = start('--login', 'far');
+    for (const stream of [login.stdout, login.stderr]) stream.on('data', (chunk: Buffer) => said.push(`${chunk}`));
+    const ended = new Promise((resolve) => login.once('close', resolve));
+    const address = () => /^(http:\S+\/authorize\?\S+)$/m.exec(said.join(''))?.[1];
+    await until(() => address() !== undefined || login.exitCode !== null, 60_000);
+    await fetch(await it.browse(new URL(address() ?? '')));
+    expect(await ended).toBe(0);
+    expect(said.join('')).toContain(`logged in at far, by ${it.issuer}`);
+
+    const serving = start();
+    for (const stream of [serving.stdout, serving.stderr]) stream.on('data', (chunk: Buffer) => said.push(`${chunk}`));
+    try {
+      const client = new CurrentClient({ name: 't', version: '1' }, { versionNegotiation: { mode: 'auto' } });
+      await until(async () => {
+        const ready = await fetch(`http://127.0.0.1:${free}/_readyz`).catch(() => undefined);
+        return ready?.status === 200;
+      }, 60_000);
+      await client.connect(new CurrentHttp(new URL(`http://127.0.0.1:${free}/far/mcp`)));
+      expect((await client.listTools()).tools.length).toBeGreaterThan(0);
+      await client.close();
+    } finally {
+      const over = new Promise((resolve) => serving.once('close', resolve));
+      serving.kill('SIGTERM');
+      await over;
+    }
+    expect(it.secrets.filter((secret) => said.join('').includes(secret))).toEqual([]);
+  });
+});
+
+/** Applications with Python's SDK. */
+async function python(path: string): Promise<void> {
+  const calls = JSON.stringify([
+    ['read_text_file', { path }],
+    ['write_file', { path, content: '' }],
+  ]);
+  for (const [program, way, revision] of [
+    ['python-mcp-1', 'http', '2025-11-25'],
+    ['python-mcp-1', 'sse', '2025-11-25'],
+    ['python-mcp-2', 'auto', '2026-07-28'],
+    ['python-mcp-2', 'legacy', '2025-11-25'],
+    ['python-mcp-2', 'sse', '2025-11-25'],
+  ] as const) {
+    const url = `http://127.0.0.1:${port}/filesystem/${way === 'sse' ? 'sse' : 'mcp'}`;
+    const script = join(import.meta.dirname, 'harness/python-client.py');
+    const { stdout } = await promisify(execFile)(commandPath(program) as string, [script, url, token, way, calls], {
+      timeout: 120_000,
+    });
+    const said = JSON.parse(stdout) as { tools: string[]; answers: string[]; revision: string };
+    expect(said.revision).toBe(revision);
+    expect(said.tools).toContain('read_text_file');
+    expect(said.tools).not.toContain('write_file');
+    expect(said.answers[0]).toContain('what the file holds');
+    expect(said.answers[1]).toMatch(/Unknown tool/);
+  }
+}
+
+async function inspector(path: string): Promise<void> {
+  for (const [transport, era] of [
+    ['http', 'legacy'],
+    ['http', 'modern'],
+    ['sse', 'legacy'],
+  ] as const) {
+    const url = `http://127.0.0.1:${port}/filesystem/${transport === 'sse' ? 'sse' : 'mcp'}`;
+    const server = ['--server-url', url, '--transport', transport, '--header', `Authorization: Bearer ${token}`];
+    const call = [
+      '--method',
+      'tools/call',
+      '--tool-name',
+      'read_text_file',
+      '--tool-args-json',
+      JSON.stringify({ path }),
+    ];
+    const { stdout } = await promisify(execFile)(
+      commandPath('mcp-inspector') as string,
+      ['--cli', '--quiet', ...server, '--protocol-era', era, ...call],
+      {
+        timeout: 120_000,
+        env: childEnvironment({
+          MCP_INSPECTOR_SECRET_STORE: 'memory',
+          MCP_CLIENT_CONFIG_PATH: join(place.cwd, 'client.json'),
+        }),
+      },
+    );
+    expect(stdout).toContain('what the file holds');
+  }
+}
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {

@@ -45,6 +45,31 @@ describe('parameters that are repeated in headers', () => {
     expect(answer.error?.code).toBe(status === 200 ? undefined : -32020);
   });
 
+  test('are compared where all servers are served under one address, too', async () => {
+    await using running = await runGateway(setup);
+    const name = 'fake__mirrored';
+    const ask = (headers: Record<string, string>) =>
+      fetch(`${running.url}/mcp`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          'mcp-protocol-version': '2026-07-28',
+          'mcp-method': 'tools/call',
+          'mcp-name': name,
+          ...headers,
+        },
+        body: JSON.stringify({
+          jsonrpc: '2.0',
+          id: 1,
+          method: 'tools/call',
+          params: { name, arguments: { region: 'a' }, _meta: META },
+        }),
+      });
+    expect((await ask({ 'mcp-param-region': 'a' })).status).toBe(200);
+    expect((await ask({ 'mcp-param-region': 'b' })).status).toBe(400);
+  });
+
   test('of another tool, or of none, are nobody’s business', async () => {
     await using running = await runGateway(setup);
     expect((await call(running, { message: 'x' }, { 'mcp-param-region': 'a' }, 'echo')).status).toBe(200);

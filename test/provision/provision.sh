@@ -156,6 +156,19 @@ go_fixture() { # folder below test/fixtures
   else lack "$1" "\`go build\` in test/fixtures/$1 failed"; fi
 }
 
+python_with() { # command, project, version: a Python that has this project
+  command=$1 project=$2 version=$3
+  [ -x "$cache/$project-$version/python" ] || {
+    python3 -m pip --version >/dev/null 2>&1 || { lack "$command" "pip is not installed, which brings $project"; return 0; }
+    say "installing $project $version"
+    attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$cache/$project-$version" \
+      "$project==$version" || { lack "$command" "pip could not install $project $version"; return 0; }
+    printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 "$@"\n' "$cache/$project-$version" >"$cache/$project-$version/python"
+    chmod +x "$cache/$project-$version/python"
+  }
+  ln -sfn "$cache/$project-$version/python" "$bin/$command"
+}
+
 pip_tool() { # project, version, commands it brings…
   project=$1 version=$2
   shift 2
@@ -191,6 +204,8 @@ if [ "$what" = test ]; then
   # One of its dependencies asks for another by a dist-tag, which not every mirror has.
   npm_tool verdaccio verdaccio verdaccio "$verdaccio_version" '"node-fetch":"2.7.0"'
   pip_tool uv "$uv_version" uv uvx
+  python_with python-mcp-1 mcp "$python_sdk_1_version"
+  python_with python-mcp-2 mcp "$python_sdk_2_version"
   pip_tool zizmor "$zizmor_version" zizmor
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
   go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"

@@ -3,6 +3,8 @@
 go_containerregistry_version=v0.22.1
 cosign_version=v3.1.3
 uv_version=0.13.9
+python_sdk_1_version=1.30.0
+python_sdk_2_version=2.3.0
 inspector_version=2.12.0
 conformance_version=0.2.0-alpha.12
 supergateway_version=4.0.0
