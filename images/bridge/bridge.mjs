@@ -3,8 +3,8 @@ import { connect, isIP } from "node:net";
 import { constants, randomBytes } from "node:crypto";
 import { chmod, lstat, rm } from "node:fs/promises";
 import http from "node:http";
-import https from "node:https";
 import { spawn } from "node:child_process";
+import https from "node:https";
 import { isUtf8 } from "node:buffer";
 // \0rolldown/runtime.js
 var __esmMin = (fn, res, err) => () => {
@@ -365,7 +365,7 @@ var RpcError = class extends Error {
 		this.fault = fault;
 	}
 };
-function faultOf(error) {
+function faultOf$1(error) {
 	if (error instanceof RpcError) return error.fault;
 	return {
 		code: CODE.internal,
@@ -610,13 +610,13 @@ async function greet$1(peer, greeting, timeout, first) {
 	if (first === "modern") try {
 		return await discover$1(peer, greeting, Math.min(timeout, DISCOVER_TIMEOUT));
 	} catch (error) {
-		if (faultOf(error).code === CODE.unavailable) throw error;
+		if (faultOf$1(error).code === CODE.unavailable) throw error;
 		return initialize$1(peer, greeting, timeout);
 	}
 	try {
 		return await initialize$1(peer, greeting, timeout);
 	} catch (error) {
-		if (!REFUSED.has(faultOf(error).code)) throw error;
+		if (!REFUSED.has(faultOf$1(error).code)) throw error;
 		return discover$1(peer, greeting, timeout);
 	}
 }
@@ -833,7 +833,7 @@ function backend(options) {
 				return at >= 0;
 			};
 			if (!up) use().catch((error) => {
-				if (leave()) caller.fail(faultOf(error));
+				if (leave()) caller.fail(faultOf$1(error));
 			});
 			return { cancel(reason) {
 				if (!leave() && waiting.id !== void 0) waiting.peer?.cancel(waiting.id, reason);
@@ -874,9 +874,58 @@ async function ping(peer, timeout) {
 	try {
 		await (peer.hello.generation === "legacy" ? peer.ask("ping", {}, timeout) : peer.ask("server/discover", { _meta: envelope(NOBODY$1) }, timeout));
 	} catch (error) {
-		const { code } = faultOf(error);
+		const { code } = faultOf$1(error);
 		if (code === CODE.timeout || code === CODE.unavailable) throw error;
 	}
+}
+// gateway/tracing/context.ts
+const PARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:$|-)/;
+const LONGEST_STATE = 512;
+function readContext(parent, state) {
+	const match = typeof parent === "string" && parent.length <= 200 ? PARENT.exec(parent) : null;
+	if (!match) return void 0;
+	const [whole, version = "", trace = "", span = "", flags = ""] = match;
+	if (version === "ff" || version === "00" && whole.length !== parent.length) return void 0;
+	if (/^0+$/.test(trace) || /^0+$/.test(span)) return void 0;
+	const kept = typeof state === "string" && state !== "" && state.length <= LONGEST_STATE && /^[\x20-\x7e]*$/.test(state);
+	return {
+		trace,
+		span,
+		sampled: (Number.parseInt(flags, 16) & 1) === 1,
+		state: kept ? state : void 0
+	};
+}
+function withMeta(text, values) {
+	const json = (names) => names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(values[name])}`).join(",");
+	const all = Object.keys(values);
+	const params = outline(text, text.indexOf("{"))?.get("params");
+	if (!params) {
+		const end = text.lastIndexOf("}");
+		return `${text.slice(0, end)},"params":{"_meta":{${json(all)}}}${text.slice(end)}`;
+	}
+	const inner = outline(text, params.start);
+	const meta = inner?.get("_meta");
+	if (!inner || !meta) return inserted(text, params.start, `"_meta":{${json(all)}}`, (inner?.size ?? 0) > 0);
+	const members = outline(text, meta.start);
+	if (!members || text[meta.start] !== "{") return text;
+	const changed = splice(text, all.flatMap((name) => {
+		const span = members.get(name);
+		return span ? [[span, JSON.stringify(values[name])]] : [];
+	}).sort(([a], [b]) => a.start - b.start));
+	const missing = all.filter((name) => !members.has(name));
+	return missing.length === 0 ? changed : inserted(changed, meta.start, json(missing), members.size > 0);
+}
+function inserted(text, at, members, more) {
+	return `${text.slice(0, at + 1)}${members}${more ? "," : ""}${text.slice(at + 1)}`;
+}
+function metaFromHeaders(headers, params) {
+	if (isObject(params?._meta) && params._meta.traceparent !== void 0) return void 0;
+	const found = readContext(headers.traceparent, headers.tracestate);
+	if (!found) return void 0;
+	return {
+		traceparent: String(headers.traceparent),
+		...found.state === void 0 ? {} : { tracestate: found.state }
+	};
 }
 // gateway/http/body.ts
 function readBody(request, limit) {
@@ -1296,7 +1345,7 @@ function callForSession(service, session, request, way) {
 				code: CODE.internal,
 				message: `The server asked for input ${rounds} times`
 			});
-		}, (error) => fail(faultOf(error)));
+		}, (error) => fail(faultOf$1(error)));
 	};
 	let handle = ask(request);
 	if (!over) session.calls.set(id, {
@@ -1373,7 +1422,7 @@ async function initialize({ response, service, identity }, message) {
 		if (response.destroyed) return session.close();
 		sendJson(response, 200, body, { "mcp-session-id": session.id });
 	} catch (error) {
-		const fault = faultOf(error);
+		const fault = faultOf$1(error);
 		sendFault(response, statusOf(fault), fault, message.id);
 	}
 }
@@ -1434,13 +1483,13 @@ function sessionOf({ request, response, service, identity }) {
 	return session;
 }
 // gateway/http/events.ts
-const MOST$2 = 1e4;
+const MOST$3 = 1e4;
 function listeners(newId) {
 	const all = new Map();
 	return {
 		get(exchange, endpoint) {
 			const { response } = exchange;
-			if (all.size >= MOST$2) return refuse(response, 503, "Too many clients listen already");
+			if (all.size >= MOST$3) return refuse(response, 503, "Too many clients listen already");
 			const id = newId();
 			openEvents(response);
 			writeEvent(response, "event: endpoint\n", `${endpoint}?sessionId=${id}`);
@@ -1468,7 +1517,7 @@ function listeners(newId) {
 					listener.session = session;
 					stream.send(`{"jsonrpc":"2.0","id":${message.id},"result":${JSON.stringify(result)}}`);
 				} catch (error) {
-					stream.send(faultText(message.id, faultOf(error)));
+					stream.send(faultText(message.id, faultOf$1(error)));
 				}
 				return;
 			}
@@ -1523,16 +1572,67 @@ function guard(options) {
 		response.setHeader("access-control-expose-headers", EXPOSED);
 	};
 }
-function preflight(response) {
+function preflight(request, response) {
+	const params = String(request.headers["access-control-request-headers"] ?? "").toLowerCase().split(/[\s,]+/).filter((name) => /^mcp-param-[\w!#$%&'*+.^`|~-]{1,200}$/.test(name));
 	response.writeHead(204, {
 		"access-control-allow-methods": "GET, POST, DELETE",
-		"access-control-allow-headers": ALLOWED,
+		"access-control-allow-headers": [ALLOWED, ...params].join(", "),
 		"access-control-max-age": "600"
 	});
 	response.end();
 }
 function printed(text) {
 	return (text ?? "").slice(0, 100);
+}
+// gateway/rpc/mirrored.ts
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$/;
+const KINDS = new Set([
+	"string",
+	"integer",
+	"boolean"
+]);
+const DEEPEST = 16;
+const MOST$2 = 64;
+function mirroredOf(inputSchema) {
+	const found = [];
+	const names = new Set();
+	let broken = false;
+	const walk = (schema, path) => {
+		if (!isObject(schema) || path.length > DEEPEST || broken) return;
+		const name = schema["x-mcp-header"];
+		if (name !== void 0) {
+			const header = typeof name === "string" && TOKEN.test(name) ? `mcp-param-${name.toLowerCase()}` : void 0;
+			if (header === void 0 || names.has(header) || path.length === 0 || !KINDS.has(schema.type)) {
+				broken = true;
+				return;
+			}
+			names.add(header);
+			found.push({
+				header,
+				path
+			});
+			if (found.length > MOST$2) broken = true;
+		}
+		if (!isObject(schema.properties)) return;
+		for (const [key, inner] of Object.entries(schema.properties)) walk(inner, [...path, key]);
+	};
+	walk(inputSchema, []);
+	return broken ? [] : found;
+}
+function mirroredValue(given, path) {
+	let value = given;
+	for (const key of path) {
+		if (!isObject(value) || !Object.hasOwn(value, key)) return void 0;
+		value = value[key];
+	}
+	return value ?? void 0;
+}
+function decodedValue(header) {
+	const match = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(header);
+	if (!match) return header.startsWith("=?base64?") || /[^\t -~]/.test(header) ? void 0 : header;
+	const bytes = Buffer.from(match[1], "base64");
+	const text = bytes.toString("utf8");
+	return bytes.toString("base64") === match[1] && Buffer.from(text).equals(bytes) ? text : void 0;
 }
 // gateway/http/headers.ts
 const NAMED = {
@@ -1594,16 +1694,21 @@ function checkName(header, method, params) {
 	const value = field === void 0 ? void 0 : params?.[field];
 	if (typeof value !== "string") return void 0;
 	if (typeof header !== "string") return mismatch("Mcp-Name", "the header is missing");
-	const plain = decoded(header);
+	const plain = decodedValue(header);
 	if (plain === value) return void 0;
 	return mismatch("Mcp-Name", plain === void 0 ? "it is not valid Base64 of UTF-8" : `the body says ${value}`);
 }
-function decoded(header) {
-	const match = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(header);
-	if (!match) return header.startsWith("=?base64?") ? void 0 : header;
-	const bytes = Buffer.from(match[1], "base64");
-	const text = bytes.toString("utf8");
-	return bytes.toString("base64") === match[1] && Buffer.from(text).equals(bytes) ? text : void 0;
+function checkMirrored(headers, mirrored, params) {
+	for (const { header, path } of mirrored) {
+		const value = mirroredValue(params?.arguments, path);
+		const said = headers[header];
+		if (value === void 0 && said === void 0) continue;
+		if (value === void 0) return mismatch(header, "the body has no such parameter");
+		if (typeof said !== "string") return mismatch(header, "the header is missing");
+		const plain = decodedValue(said);
+		if (plain === void 0) return mismatch(header, "it is neither visible ASCII nor Base64 of UTF-8");
+		if (!(typeof value === "number" ? /^-?\d+(?:\.\d+)?$/.test(plain) && Number(plain) === value : plain === String(value))) return mismatch(header, `the parameter ${path.join(".")} is another`);
+	}
 }
 function mismatch(header, why) {
 	return {
@@ -1630,7 +1735,7 @@ async function listen({ response, service, identity }, request) {
 	try {
 		({capabilities} = await service.hello(identity));
 	} catch (error) {
-		const fault = faultOf(error);
+		const fault = faultOf$1(error);
 		return sendFault(response, statusOf(fault), fault, request.id);
 	}
 	const can = (name, what) => isObject(capabilities[name]) && capabilities[name][what] === true;
@@ -1691,6 +1796,11 @@ async function postModern(exchange, message) {
 	}, id);
 	const refused = service.refuses(identity, message.method, message.params);
 	if (refused) return sendFault(response, 200, refused, id);
+	if (message.method === "tools/call") {
+		const known = service.mirrored(identity, message.params);
+		const fault = checkMirrored(request.headers, known instanceof Promise ? await known : known, message.params);
+		if (fault) return sendFault(response, 400, fault, id);
+	}
 	call(exchange, message);
 }
 async function discover({ response, service, identity }, { id }) {
@@ -1707,7 +1817,7 @@ async function discover({ response, service, identity }, { id }) {
 		};
 		sendJson(response, 200, `{"jsonrpc":"2.0","id":${id},"result":${JSON.stringify(result)}}`);
 	} catch (error) {
-		const fault = faultOf(error);
+		const fault = faultOf$1(error);
 		sendFault(response, statusOf(fault), fault, id);
 	}
 }
@@ -1794,12 +1904,12 @@ function front(options) {
 		if (path === "/_healthz" || path === "/_readyz") return health(options.health(), path, response);
 		if (path.startsWith("/_") && options.pages?.(path, request, response, options.door())) return;
 		const resource = metadataPath(path);
-		if (resource !== void 0 && request.method === "OPTIONS") return preflight(response);
+		if (resource !== void 0 && request.method === "OPTIONS") return preflight(request, response);
 		if (resource !== void 0 && request.method === "GET" && options.metadata()?.(resource, response)) return;
 		const route = routeOf(path, options.base(), (name) => options.service(name) !== void 0);
 		const service = route && options.service(route.server);
 		if (!route || !service) return drop(request, response, 404, "There is no such server here");
-		if (request.method === "OPTIONS" && request.headers.origin !== void 0) return preflight(response);
+		if (request.method === "OPTIONS" && request.headers.origin !== void 0) return preflight(request, response);
 		const entered = options.door().enter(request, route.server);
 		const identity = entered instanceof Promise ? await entered : entered;
 		if (isRefused(identity)) {
@@ -1830,8 +1940,9 @@ function front(options) {
 			}[kind];
 			return drop(request, response, 405, `${request.method} is not for this address`, { allow });
 		}
-		const message = await messageOf(request, response);
-		if (!message) return;
+		const read = await messageOf(request, response);
+		if (!read) return;
+		const message = options.observer?.trace ? traced(read, request.headers) : read;
 		if (kind === "message") return older.post(exchange, new URLSearchParams(query).get("sessionId") ?? "", message);
 		if (speaksModern(request.headers, message)) return postModern(exchange, message);
 		return postLegacy(exchange, message);
@@ -1851,7 +1962,7 @@ function front(options) {
 		try {
 			return readMessage(body);
 		} catch (error) {
-			sendFault(response, 400, faultOf(error));
+			sendFault(response, 400, faultOf$1(error));
 			return;
 		}
 	}
@@ -1859,9 +1970,14 @@ function front(options) {
 		response.on("error", () => void 0);
 		handle(request, response).catch((error) => {
 			if (response.headersSent) response.destroy();
-			else sendFault(response, 500, faultOf(error));
+			else sendFault(response, 500, faultOf$1(error));
 		});
 	};
+}
+function traced(message, headers) {
+	if (message.kind !== "request" || headers.traceparent === void 0) return message;
+	const meta = metaFromHeaders(headers, message.params);
+	return meta ? readMessage(Buffer.from(withMeta(message.text, meta))) : message;
 }
 function refusalHeaders({ challenge, retryAfter }) {
 	return {
@@ -2011,6 +2127,49 @@ function unavailable(address, cause) {
 		fix: cause.code === "EADDRINUSE" ? "Stop what listens there, or set another \"addr\" in the configuration." : "Set another \"addr\" in the configuration.",
 		cause
 	});
+}
+// gateway/policy/policy.ts
+function policed(by, behind, request, tell) {
+	return { call(write, caller) {
+		const refused = by.request(request);
+		if (refused) {
+			tell(refused);
+			queueMicrotask(() => caller.fail(faultOf(refused)));
+			return { cancel: () => void 0 };
+		}
+		return behind.call(write, screened(by, caller, tell));
+	} };
+}
+function screened(by, caller, tell) {
+	const { progress } = caller;
+	return {
+		...caller,
+		answer(answer) {
+			const { answer: told, breach } = by.answer(answer);
+			if (breach) tell(breach);
+			if (told) caller.answer(told);
+			else caller.fail(faultOf(breach));
+		},
+		...progress ? { progress(params) {
+			const breach = isObject(params) ? by.message(JSON.stringify(params)) : void 0;
+			if (!breach) return progress(params);
+			tell(breach);
+			const { message: _message, ...rest } = params;
+			progress(rest);
+		} } : {}
+	};
+}
+function faultOf({ where, rule }) {
+	const what = rule.startsWith("secret:") ? `what looks like a secret (${rule.slice(7)})` : `a limit (${rule})`;
+	const message = where === "arguments" ? rule.startsWith("secret:") ? `The call was not made: its arguments hold ${what}` : `The call was not made: its arguments break ${what}` : `The call was made, and its answer is withheld: it holds ${what}`;
+	return {
+		code: CODE.forbidden,
+		message,
+		data: {
+			where,
+			rule
+		}
+	};
 }
 // gateway/rules.ts
 function gate(rules, also) {
@@ -2295,7 +2454,7 @@ function lists(capabilities) {
 	};
 }
 // gateway/watching/watched.ts
-function watchedCall(observer, call, behind, write, caller) {
+function watchedCall(observer, call, behind, write, caller, tracing) {
 	const since = performance.now();
 	let handle;
 	let begun = 0;
@@ -2304,15 +2463,30 @@ function watchedCall(observer, call, behind, write, caller) {
 	function end(outcome, tell, instead) {
 		if (over) return;
 		over = true;
-		observer.end(call, begun, {
+		const whole = {
 			...outcome,
 			duration: performance.now() - since
-		}, (fault) => fault ? instead(fault) : tell());
+		};
+		observer.end(call, begun, whole, (fault) => {
+			tracing?.end(fault ? {
+				...whole,
+				kind: "failed",
+				code: fault.code
+			} : whole);
+			if (fault) instead(fault);
+			else tell();
+		});
 	}
 	const nobody = () => void 0;
 	begun = observer.begin(call, (fault) => {
 		if (fault) {
 			over = true;
+			tracing?.end({
+				kind: "failed",
+				code: fault.code,
+				size: 0,
+				duration: performance.now() - since
+			});
 			if (!cancelled) caller.fail(fault);
 			return;
 		}
@@ -2320,11 +2494,16 @@ function watchedCall(observer, call, behind, write, caller) {
 			kind: "cancelled",
 			size: 0
 		}, nobody, nobody);
-		handle = behind.call(write, {
-			answer: (answer) => end({
-				kind: answer.failed ? "failed" : "answered",
-				size: answer.line.length
-			}, () => caller.answer(answer), caller.fail),
+		tracing?.passed();
+		const traced = tracing ? (id, generation) => withMeta(write(id, generation), tracing.meta) : write;
+		handle = behind.call(traced, {
+			answer(answer) {
+				tracing?.answered(answer);
+				end({
+					kind: answer.failed ? "failed" : "answered",
+					size: answer.line.length
+				}, () => caller.answer(answer), caller.fail);
+			},
 			fail: (why) => end({
 				kind: "failed",
 				code: why.code,
@@ -2358,6 +2537,8 @@ function service(options) {
 	const sessions = sessionTable(limits);
 	let last;
 	let closed = false;
+	let mirrored;
+	let learning;
 	const common = start({
 		name,
 		greeting: GATEWAY,
@@ -2365,7 +2546,7 @@ function service(options) {
 		first: options.first,
 		events: {
 			onNotification(method, params) {
-				if (method === "notifications/tools/list_changed") learn(common.current());
+				if (method === "notifications/tools/list_changed") changed(common.current());
 				if (method === "notifications/resources/updated") watching.updated(params);
 				if (!method.endsWith("/list_changed")) return;
 				watching.changed(method);
@@ -2390,7 +2571,7 @@ function service(options) {
 			});
 			last = peer.hello;
 			watching.again();
-			if (!rules.open) learn(peer);
+			changed(peer);
 		}
 	});
 	const watching = subscriptions(common, GATEWAY);
@@ -2410,8 +2591,17 @@ function service(options) {
 			onDown
 		});
 	}
+	function changed(peer) {
+		learning = void 0;
+		if (mirrored === void 0 && rules.open) return;
+		mirrored = void 0;
+		if (peer) learning = learn(peer);
+	}
 	async function learn(peer) {
-		if (!peer || rules.open || !peer.hello.capabilities.tools) return;
+		if (!peer.hello.capabilities.tools) {
+			mirrored = new Map();
+			return;
+		}
 		const meta = peer.hello.generation === "modern" ? { _meta: envelope(GATEWAY) } : {};
 		const tools = [];
 		const seen = new Set();
@@ -2427,9 +2617,22 @@ function service(options) {
 				seen.add(cursor);
 			}
 			rules.learn(tools);
+			mirrored = new Map(tools.flatMap((tool) => {
+				if (!isObject(tool) || typeof tool.name !== "string") return [];
+				const found = mirroredOf(tool.inputSchema);
+				return found.length === 0 ? [] : [[tool.name, found]];
+			}));
 		} catch {
 			rules.learn([]);
+			mirrored = new Map();
 		}
+	}
+	async function mirroredOnceKnown(tool) {
+		const peer = await common.use().catch(() => void 0);
+		if (!peer) return [];
+		learning ??= learn(peer);
+		await learning;
+		return mirrored?.get(tool) ?? [];
 	}
 	async function hello() {
 		const peer = common.current();
@@ -2471,6 +2674,21 @@ function service(options) {
 			size: text.length
 		};
 	}
+	function blocked(client, method, target, breach) {
+		observer?.incident({
+			kind: "call-blocked",
+			server: name,
+			client,
+			method,
+			target,
+			...breach
+		});
+	}
+	function mayHear(client, method, text) {
+		const breach = options.policy?.message(text);
+		if (breach) blocked(client, method, void 0, breach);
+		return breach === void 0;
+	}
 	function shared(asking, { id, method, params }) {
 		const done = `{"jsonrpc":"2.0","id":${id},"result":{}}`;
 		if (method === "logging/setLevel") return done;
@@ -2503,7 +2721,7 @@ function service(options) {
 				greeting,
 				warm: false,
 				first: "legacy",
-				events: toOne(() => held.session)
+				events: toOne(() => held.session, (method, text) => mayHear(held.session?.identity ?? identity, method, text))
 			}) : common;
 			if (own) await behind.use();
 			const opened = session({
@@ -2526,9 +2744,15 @@ function service(options) {
 		},
 		find: sessions.find,
 		call(identity, behind, request, write, caller) {
-			return observer ? watchedCall(observer, told(identity, request), behind, write, caller) : behind.call(write, caller);
+			const call = observer && told(identity, request);
+			const to = options.policy ? policed(options.policy, behind, request, (breach) => blocked(identity, request.method, call?.target, breach)) : behind;
+			return call ? watchedCall(observer, call, to, write, caller, observer.trace?.(call, request)) : to.call(write, caller);
 		},
 		refuses,
+		mirrored(_identity, params) {
+			const tool = typeof params?.name === "string" ? params.name : "";
+			return mirrored === void 0 ? mirroredOnceKnown(tool) : mirrored.get(tool) ?? [];
+		},
 		instead(asking, request) {
 			const refused = refuses(asking.identity, request.method, request.params);
 			if (refused) return faultText(request.id, refused);
@@ -2545,15 +2769,25 @@ function service(options) {
 		}
 	};
 }
-function toOne(of) {
+function toOne(of, mayHear) {
 	return {
-		onNotification: (_method, _params, text) => of()?.deliver(text),
+		onNotification(method, _params, text) {
+			if (mayHear(method, text)) of()?.deliver(text);
+		},
 		onRequest(id, method, text) {
 			const client = of();
 			const name = JSON.stringify(id);
 			if (method === "ping" || !client) {
 				const answer = client ? `{"jsonrpc":"2.0","id":${name},"result":{}}` : faultText(name, NOBODY);
 				client?.backend.current()?.send(answer);
+				return;
+			}
+			if (!mayHear(method, text)) {
+				const fault = {
+					code: CODE.forbidden,
+					message: "The gateway did not pass this on: it holds a secret"
+				};
+				client.backend.current()?.send(faultText(name, fault));
 				return;
 			}
 			client.asked.add(name);
