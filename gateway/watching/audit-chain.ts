@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digestOf } from 'node:crypto';
 
 /** What a record tells. Never an argument or an answer: those may hold secrets, and belong to the caller. */
 export type Telling = Readonly<Record<string, string | number | boolean | null | undefined>>;
@@ -23,7 +23,7 @@ export function lineOf(telling: Telling, after: Head): { readonly line: string; 
   const n = after.n + 1;
   const told = JSON.stringify({ n, ...telling });
   const text = `${told.slice(0, -1)},"prev":"${after.hash}"`;
-  const hash = createHash('sha256').update(text).digest('hex');
+  const hash = digestOf('sha256', text, 'hex');
   return { line: `${text},"hash":"${hash}"}\n`, head: { n, hash } };
 }
 
@@ -34,7 +34,7 @@ export function follow(line: string, after: Head): Head | string {
   const match = END.exec(line);
   if (!match) return 'is not a record';
   const [, text = '', n, prev, hash = ''] = match;
-  if (createHash('sha256').update(text).digest('hex') !== hash) return 'was changed';
+  if (digestOf('sha256', text, 'hex') !== hash) return 'was changed';
   if (Number(n) !== after.n + 1) return `has the number ${n} instead of ${after.n + 1}: records are missing or moved`;
   if (prev !== after.hash) return 'does not follow the record before it';
   return { n: Number(n), hash };

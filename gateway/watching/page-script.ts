@@ -42,6 +42,7 @@ function enter() {
   byId('entry').hidden = false;
   byId('forget').hidden = true;
   byId('servers').replaceChildren();
+  byId('servers-section').hidden = true;
   cards.clear();
   byId('incidents-section').hidden = byId('audit-section').hidden = true;
   say(token ? 'This token may not see the status' : 'A token is needed', Boolean(token));
@@ -57,6 +58,7 @@ function say(text, bad) {
 
 function show({ servers, incidents, audit }) {
   byId('entry').hidden = true;
+  byId('servers-section').hidden = false;
   byId('forget').hidden = !token;
   const failing = servers.filter(({ state }) => state === 'failing').length;
   const running = servers.filter(({ state }) => state === 'up').length;
@@ -158,6 +160,7 @@ function card(name) {
 }
 
 function draw(chart, minutes, hour) {
+  chart.classList.toggle('empty', hour === 0);
   chart.setAttribute('aria-label', hour + ' calls in the last hour');
   const most = Math.max(1, ...minutes.map(({ calls }) => calls));
   const bar = (at, from, height, name) => {

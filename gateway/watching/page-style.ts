@@ -36,7 +36,8 @@ article h3 { margin: 0; font-size: 1.05rem; display: flex; gap: .6rem; justify-c
 .trouble { color: var(--bad); margin: .25rem 0; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: repeat(3, 1fr); gap: .25rem 1rem; margin: .25rem 0; }
 dt { color: var(--quiet); font-size: .75rem; } dd { margin: 0; font-variant-numeric: tabular-nums; }
-svg { display: block; width: 100%; height: 2.5rem; margin: .4rem 0; }
+svg { display: block; width: 100%; height: 2.5rem; margin: .4rem 0; border-bottom: 1px solid var(--line); }
+svg.empty { display: none; }
 .calls { fill: var(--bar); } .wrong { fill: var(--bar-bad); }
 details { margin-top: .4rem; } summary { cursor: pointer; color: var(--accent); padding: .3rem 0; }
 table { width: 100%; border-collapse: collapse; font-size: .875rem; }

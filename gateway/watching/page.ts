@@ -37,7 +37,7 @@ export function page(): Page {
   <p id="hint">A token that may watch, made with <code>mcp-build token create NAME --role viewer</code> (or <code>operator</code>, to stop servers, too). It stays in this tab.</p>
 </form>
 <main>
-  <section aria-labelledby="servers-title">
+  <section id="servers-section" aria-labelledby="servers-title">
     <h2 id="servers-title">Servers</h2>
     <div id="servers"></div>
   </section>
