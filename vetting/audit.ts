@@ -6,6 +6,7 @@ import { checkContents } from './content/check.ts';
 import type { Contents } from './content/contents.ts';
 import { type Finding, sorted } from './finding.ts';
 import { checkAge } from './origin/age.ts';
+import { checkClaim } from './origin/claim.ts';
 import { checkListings, type Listing } from './origin/listing.ts';
 import { checkMaintainers } from './origin/maintainers.ts';
 import { checkNames } from './origin/names.ts';
@@ -58,6 +59,7 @@ export function audit(input: AuditInput): readonly Finding[] {
     ...checkProvenance(known),
     ...checkMaintainers(known),
     ...checkNames(known),
+    ...checkClaim(known),
     ...checkContents(known),
     ...checkAdvisories(known),
     ...checkTools(known),

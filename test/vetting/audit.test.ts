@@ -14,7 +14,7 @@ import {
 } from '../../vetting/index.ts';
 import { resembles } from '../../vetting/origin/names.ts';
 import { lock as sample } from '../builders/sample-lock.ts';
-import { integrity } from './packages.ts';
+import { integrity, npmPackage } from './packages.ts';
 
 const now = new Date('2026-11-01T00:00:00Z');
 const other = integrity.replace('sha256-q', 'sha256-r') as typeof integrity;
@@ -156,6 +156,56 @@ describe('an audit', () => {
       'tools-unknown memory',
       'unreadable npm:dep@1.0.0',
       'unreadable npm:sample-mcp@1.0.0',
+    ]);
+  });
+
+  it('holds a server.json and its package against each other, both ways', () => {
+    const document = { name: 'io.github.acme/sample', version: '1.0.0', digest: `sha256:${'a'.repeat(64)}` as const };
+    const launch = { document, args: [], defaults: [], wanted: [], environment: [] };
+    const claiming = (serverName?: string) =>
+      new Map([...contents, [integrity, { ...empty('sample-mcp'), ...(serverName ? { serverName } : {}) }] as const]);
+    const lock = { ...lockOf(), launch };
+    const severities = (more: Partial<AuditInput>) => found(more).map(({ code, severity }) => `${code} ${severity}`);
+    expect(severities({ lock, contents: claiming('io.github.acme/sample') })).toEqual([]);
+    expect(severities({ lock, contents: claiming() })).toEqual(['name-claim medium']);
+    expect(severities({ lock, contents: claiming('io.github.evil/sample') })).toEqual(['name-claim high']);
+    expect(severities({ contents: claiming('io.github.acme/sample') })).toEqual(['name-claim none']);
+    const built = (repository: string) =>
+      new Map([
+        [
+          'npm:sample-mcp@1.0.0',
+          {
+            signature: { state: 'valid' as const },
+            attestation: { state: 'attested' as const, origin: { issuer: 'https://token.example.test', repository } },
+          },
+        ],
+      ]);
+    const named = { lock, contents: claiming('io.github.acme/sample') };
+    expect(severities({ ...named, provenance: built('https://github.com/Acme/servers') })).toEqual([]);
+    expect(severities({ ...named, provenance: built('https://github.com/evil/servers') })).toEqual([
+      'name-claim medium',
+    ]);
+  });
+
+  it('holds where a package was built against the lock that this one follows', () => {
+    const origin = { issuer: 'https://token.example.test', repository: 'https://github.com/acme/servers' };
+    const previous = {
+      packages: [npmPackage('dep', '0.9.0', { origin }), npmPackage('sample-mcp', '1.0.0')],
+      contents: new Map<string, Contents>(),
+    };
+    const said = (attestation: object) =>
+      new Map([['npm:dep@1.0.0', { signature: { state: 'valid' as const }, attestation } as never]]);
+    const of = (attestation: object) => codes({ previous, provenance: said(attestation) });
+    expect(of({ state: 'attested', origin })).toEqual([]);
+    expect(of({ state: 'attested', origin: { ...origin, repository: 'https://github.com/evil/servers' } })).toEqual([
+      'identity-mismatch npm:dep@1.0.0',
+    ]);
+    expect(of({ state: 'attested', origin: { ...origin, issuer: 'https://other.example.test' } })).toEqual([
+      'identity-mismatch npm:dep@1.0.0',
+    ]);
+    expect(of({ state: 'absent' })).toEqual(['trust-downgrade npm:dep@1.0.0']);
+    expect(found({ previous, provenance: said({ state: 'unknown', reason: 'down' }) })).toMatchObject([
+      { code: 'not-checked', severity: 'high' },
     ]);
   });
 
