@@ -16,6 +16,7 @@ import {
 import { permissionsCommand } from './audit-permissions.ts';
 import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
+import { imageTarget } from './line/audit-image.ts';
 import { vettingRules } from './line/audit-policy.ts';
 import {
   configuredServers,
@@ -28,13 +29,16 @@ import {
 } from './line/audit-target.ts';
 import { readLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
+import { findImage, type RegistryOptions } from './line/image.ts';
+import { judgeImage } from './line/watch.ts';
 import { examples, jsonOption, repeated } from './options.ts';
+import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
 import { table, terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 const FORMATS = ['table', 'json', 'sarif', 'markdown', 'html'] as const;
 
-interface Options {
+interface Options extends RegistryFlags {
   readonly policy?: string;
   readonly offline?: boolean;
   readonly previous?: string;
@@ -55,7 +59,7 @@ export function auditCommand(): Command {
     )
     .argument(
       '<target>',
-      'a folder of ./lockfiles/ or any lock’s folder, npm:<package>[@range] or pypi:<project>[specifier], or an MCP client’s configuration (.json)',
+      'a folder of ./lockfiles/ or any lock’s folder, npm:<package>[@range] or pypi:<project>[specifier], an MCP client’s configuration (.json), or an image by what it says of itself',
     )
     .option('--policy <file>', 'policy whose section vetting decides; ./policy.yaml or yours by default')
     .option('--previous <folder>', 'the lock that this one follows: what is new is told')
@@ -70,6 +74,8 @@ export function auditCommand(): Command {
     .addOption(new Option('--format <format>', 'what to print').choices(FORMATS).default('table'))
     .option('--output <file>', 'write it to a file instead')
     .addOption(jsonOption())
+    .addOption(plainHttpOption())
+    .addOption(certificatesOption())
     .addCommand(permissionsCommand())
     .addHelpText(
       'after',
@@ -78,6 +84,7 @@ export function auditCommand(): Command {
         ['mcp-build audit server-memory', 'a lock, with the tools that were recorded beside it'],
         ['mcp-build audit server-memory --previous old/server-memory', 'in a review: what does the update bring?'],
         ['mcp-build audit server-memory --format html --output report.html', 'a report to read'],
+        ['mcp-build audit registry.example.com/mcp/time:2026.10.19', 'an image, wherever it was built'],
         ['mcp-build audit ~/.cursor/mcp.json', 'every server that a client starts'],
       ),
     )
@@ -93,7 +100,7 @@ async function audit(text: string, options: Options): Promise<void> {
   const { rules, file } = await vettingRules(environment, workspace, options.policy);
   if (file) out.note(`by the policy ${file}`);
   const settings: TargetOptions = { home, environment, workspace, now, progress: out.progress };
-  const { targets, about } = await targetsOf(text, settings);
+  const { targets, about } = await targetsOf(text, settings, registryOptions(options));
   const previous = options.previous === undefined ? undefined : await readLockFolder(options.previous);
   const earlierTools = options.tools === undefined ? undefined : await toolsAt(options.tools);
   const vex = await Promise.all(
@@ -136,13 +143,26 @@ async function audit(text: string, options: Options): Promise<void> {
   if (refused) process.exitCode = 4;
 }
 
-async function targetsOf(text: string, options: TargetOptions): Promise<{ targets: Target[]; about: Finding[] }> {
+async function targetsOf(
+  text: string,
+  options: TargetOptions,
+  registry: Omit<RegistryOptions, 'environment'>,
+): Promise<{ targets: Target[]; about: Finding[] }> {
   switch (await targetKind(text, options.workspace)) {
     case 'source':
       return { targets: [await sourceTarget(text, options)], about: [] };
     case 'lock':
-    case 'image':
       return { targets: [await lockTarget(text, options)], about: [] };
+    case 'image': {
+      const { home, environment, workspace, now } = options;
+      const { store, image, name } = await findImage(text, home, { environment, ...registry });
+      const target = await imageTarget(store, image, name);
+      // Who signed what it says of itself is for the policy to know.
+      return {
+        targets: [target],
+        about: [...(await judgeImage(store, image, name, { home, environment, workspace, now }))],
+      };
+    }
     case 'config': {
       const targets: Target[] = [];
       const about: Finding[] = [];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { imagesFolders, readBaseLock } from '../../builders/debian/index.ts';
 import type { Lock } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import { openLayout } from '../../registry/index.ts';
+import { type Descriptor, openLayout, type Store } from '../../registry/index.ts';
 import { failures } from '../../trust/index.ts';
 import { type Decision, decide, type Finding, finding } from '../../vetting/index.ts';
 import { type AuditOptions, auditLock } from './audit.ts';
@@ -91,6 +91,16 @@ export async function judged(
   const image = await store.resolve(digest).catch(() => undefined);
   // What was never signed was never allowed to start: nothing has changed for it.
   if (!image || (await store.referrers(image.digest)).length === 0) return [];
+  return judgeImage(store, image, name, { home, environment, workspace, now });
+}
+
+/** What the policy in force says of an image, wherever it is; nothing where there is neither a policy nor a key. */
+export async function judgeImage(
+  store: Store,
+  image: Descriptor,
+  name: string,
+  { home, environment, workspace, now }: Pick<WatchOptions, 'home' | 'environment' | 'workspace' | 'now'>,
+): Promise<readonly Finding[]> {
   let applied: Applied;
   try {
     applied = await policyOf(home, { ...environment }, workspace);
