@@ -238,7 +238,7 @@ async function initialize(peer: Omit<Peer, 'hello'>, greeting: Greeting, timeout
 async function discover(peer: Omit<Peer, 'hello'>, greeting: Greeting, timeout: number): Promise<Hello> {
   const said = await peer.ask('server/discover', { _meta: envelope(greeting) }, timeout);
   if (!Array.isArray(said.supportedVersions) || !said.supportedVersions.includes(MODERN)) {
-    throw new RpcError({ code: CODE.version, message: `It speaks ${String(said.supportedVersions)}` });
+    throw new RpcError({ code: CODE.version, message: `It doesn’t speak ${MODERN}` });
   }
   return hello('modern', said, metaOf(said)?.[META.server]);
 }

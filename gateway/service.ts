@@ -5,7 +5,7 @@ import { mayCall } from './identity.ts';
 import { type Caller, envelope, type Greeting, type Hello, type Peer, type PeerEvents, type Write } from './peer.ts';
 import { type Breach, type Policy, policed } from './policy/policy.ts';
 import { CODE, faultText, type RpcFault } from './rpc/fault.ts';
-import { isObject, type Params, type Request } from './rpc/message.ts';
+import { isObject, type Params, type Request, textOf } from './rpc/message.ts';
 import { type Mirrored, mirroredOf } from './rpc/mirrored.ts';
 import { gate, type Refusal, type Rules } from './rules.ts';
 import { type Session, session } from './session.ts';
@@ -244,7 +244,7 @@ export function service(options: ServiceOptions): Service {
     name,
     offersAll: ({ tools }) => rules.open && tools === undefined,
     offered: (identity, tools) =>
-      rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, String(tool.name))),
+      rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, textOf(tool.name))),
     timeout: options.timeout,
     subscriptionsOf: () => watching,
     common,

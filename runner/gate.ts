@@ -93,17 +93,27 @@ export function offerGate({ pins, server, onDrift, onRefused }: GateOptions): Ga
       // Some parsers take NaN, comments or a comma at the end. Servers print banners, too: neither is for the client.
       return strict ? [] : [line];
     }
-    for (const message of messages) {
-      const drifts = driftOf(pins, message);
+    let found: readonly (readonly Drift[])[];
+    let whole: string;
+    try {
+      found = messages.map((message) => driftOf(pins, message));
+      whole = strict ? asRead(text) : '';
+    } catch {
+      // Nested so deep that it can be read and not be compared: RangeError.
+      const [message] = messages.length === 1 ? messages : [];
+      const error = uncompared(server, 'a message that is nested too deep');
+      return strict ? refuse(error, isObject(message) ? message.id : undefined) : [line];
+    }
+    for (const [at, drifts] of found.entries()) {
       if (drifts.length === 0) continue;
       const blocked = drifts.filter((drift) => isBlocked(pins, drift));
       const fresh = drifts.filter(({ kind, name, digest }) => !told.has(`${kind} ${digest} ${name}`));
       // Who changes its mind with every answer is not told of for ever.
       if (fresh.length > 0 && told.size < TOLD) onDrift(fresh);
       for (const { kind, name, digest } of fresh) if (told.size < TOLD) told.add(`${kind} ${digest} ${name}`);
-      if (blocked.length > 0) return refuse(toolsDrift(server, blocked), (message as { id?: unknown }).id);
+      if (blocked.length > 0) return refuse(toolsDrift(server, blocked), (messages[at] as { id?: unknown }).id);
     }
-    return strict ? [Buffer.from(`${asRead(text)}\n`)] : [line];
+    return strict ? [Buffer.from(`${whole}\n`)] : [line];
   };
 
   const lines = (bytes: Uint8Array): readonly Uint8Array[] => {
@@ -130,7 +140,7 @@ export function offerGate({ pins, server, onDrift, onRefused }: GateOptions): Ga
         const end = rest.indexOf(LINE) + 1;
         const part = end > 0 ? rest.subarray(0, end) : rest;
         const text = seam + latin1(part);
-        if (strict && SUSPECT.test(text)) return refuse(tooLong(server));
+        if (strict && SUSPECT.test(text)) return refuse(uncompared(server, `a message longer than ${HELD} bytes`));
         seam = end > 0 ? undefined : text.slice(-SEAM);
         out.push(part);
         rest = rest.subarray(part.length);
@@ -150,7 +160,8 @@ export function offerGate({ pins, server, onDrift, onRefused }: GateOptions): Ga
       if (length > HELD) {
         const line = release();
         const text = latin1(line);
-        if (strict && SUSPECT.test(text)) return [...out, ...refuse(tooLong(server))];
+        if (strict && SUSPECT.test(text))
+          return [...out, ...refuse(uncompared(server, `a message longer than ${HELD} bytes`))];
         seam = text.slice(-SEAM);
         out.push(line);
       }
@@ -218,10 +229,10 @@ function answer(id: unknown, { message, code }: McpBuildError): Uint8Array {
   );
 }
 
-function tooLong(server: string): McpBuildError {
+function uncompared(server: string, what: string): McpBuildError {
   return new McpBuildError({
     code: 'tools-drift',
-    message: `${server} sent a message longer than ${HELD} bytes that could be taken for a list of what it offers, and was not compared`,
+    message: `${server} sent ${what} that could be taken for a list of what it offers, and was not compared`,
     input: server,
     fix: 'It was stopped. If such messages are its trade, let a rule of your policy say drift: warn.',
     exit: 3,

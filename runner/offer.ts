@@ -159,9 +159,15 @@ export function itemise(values: readonly unknown[], key: 'name' | 'uri' | 'uriTe
   return values
     .map((definition) => {
       const name = (definition as Readonly<Record<string, unknown>> | null | undefined)?.[key];
-      return { name: String(name ?? ''), digest: sha256(canonicalJson(definition)), definition };
+      return { name: textOf(name), digest: sha256(canonicalJson(definition)), definition };
     })
     .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)) || (a.digest < b.digest ? -1 : 1));
+}
+
+/** String() would call whatever `toString` a server sends along. */
+function textOf(name: unknown): string {
+  if (typeof name === 'string') return name;
+  return name === undefined || name === null ? '' : canonicalJson(name);
 }
 
 /** Both generations of one server as one offer: what either lists, and every revision that it answered to. @throws McpBuildError `offer-invalid` when there is none */

@@ -1,7 +1,7 @@
 import type { Identity } from '../identity.ts';
 import { mayUse } from '../identity.ts';
 import type { Hello } from '../peer.ts';
-import type { Params } from '../rpc/message.ts';
+import { type Params, textOf } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import { session } from '../session.ts';
 import { type SessionLimits, sessionTable } from '../sessions.ts';
@@ -224,5 +224,5 @@ export function aggregate({ members, limits, say }: AggregateOptions): Aggregate
 /** A change of a resource, under its URI here. */
 function here(text: string, server: string, by: ReturnType<typeof names>): string {
   const { params, ...rest } = JSON.parse(text) as { params: Params };
-  return JSON.stringify({ ...rest, params: { ...params, uri: by.uri(server, String(params.uri)) } });
+  return JSON.stringify({ ...rest, params: { ...params, uri: by.uri(server, textOf(params.uri)) } });
 }

@@ -5,7 +5,7 @@ import { type Identity, mayUse } from '../identity.ts';
 import { type Caller, envelope, type Greeting, type Hello, type Peer, type Write } from '../peer.ts';
 import { quickAnswer, slowAnswer } from '../rpc/answer.ts';
 import { CODE, faultOf, RpcError, type RpcFault } from '../rpc/fault.ts';
-import { isObject, type Params, type Request, readMessage } from '../rpc/message.ts';
+import { isObject, type Params, type Request, readMessage, textOf } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import type { Session } from '../session.ts';
 import { fromModern, toModern } from '../translate.ts';
@@ -68,7 +68,7 @@ export function board(options: BoardOptions): Board {
     // Of the servers that clients share, every client hears already.
     if (message.method?.endsWith('/list_changed') && !session?.own) return;
     if (message.method === 'notifications/resources/updated' && isObject(message.params)) {
-      const uri = allNames().uri(member.name, String(message.params.uri));
+      const uri = allNames().uri(member.name, textOf(message.params.uri));
       client?.deliver(JSON.stringify({ ...message, params: { ...message.params, uri } }));
       return;
     }

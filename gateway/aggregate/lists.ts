@@ -1,5 +1,5 @@
 import type { Identity } from '../identity.ts';
-import { isObject, type Params } from '../rpc/message.ts';
+import { isObject, type Params, textOf } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import { type ListKind, type Names, renamed } from './names.ts';
 
@@ -71,7 +71,7 @@ async function pages(member: Service, method: string, kind: ListKind, ask: ListI
 function leadsBack(kind: ListKind, item: unknown, server: string, names: Names): boolean {
   if (!isObject(item)) return false;
   if (kind !== 'tools' && kind !== 'prompts') return true;
-  return names.split(String(item.name))?.server === server;
+  return names.split(textOf(item.name))?.server === server;
 }
 
 async function within<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import { isObject, type Params } from '../rpc/message.ts';
+import { isObject, type Params, textOf } from '../rpc/message.ts';
 
 /** Between a server's name and a tool's: letters that every client and model takes. */
 const BETWEEN = '__';
@@ -61,11 +61,11 @@ export function renamed(kind: ListKind, item: unknown, server: string, by: Names
   switch (kind) {
     case 'tools':
     case 'prompts':
-      return { ...item, name: by.name(server, String(item.name)) };
+      return { ...item, name: by.name(server, textOf(item.name)) };
     case 'resources':
-      return { ...item, uri: by.uri(server, String(item.uri)) };
+      return { ...item, uri: by.uri(server, textOf(item.uri)) };
     case 'resourceTemplates':
-      return { ...item, uriTemplate: by.uri(server, String(item.uriTemplate)) };
+      return { ...item, uriTemplate: by.uri(server, textOf(item.uriTemplate)) };
   }
 }
 

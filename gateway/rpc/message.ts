@@ -87,6 +87,11 @@ export function metaOf(params: Params | undefined): Params | undefined {
   return isObject(meta) ? meta : undefined;
 }
 
+/** A text that somebody else sent; '' for what is none. String() would call whatever `toString` it brings. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

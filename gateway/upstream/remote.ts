@@ -1,6 +1,6 @@
 import type { StreamableHTTPClientTransport, Transport } from '@modelcontextprotocol/client';
 import { McpBuildError } from '../../errors/index.ts';
-import { isObject } from '../rpc/message.ts';
+import { isObject, textOf } from '../rpc/message.ts';
 import { encodedValue, type Mirrored, mirroredOf, mirroredValue } from '../rpc/mirrored.ts';
 import type { Channel, OpenChannel } from './channel.ts';
 import { type OAuthSettings, remoteAuth } from './oauth.ts';
@@ -87,7 +87,7 @@ export function remoteChannel(options: RemoteChannel): OpenChannel {
     /** What a server of 2026 wants to find in headers, too. */
     function headersOf({ method, params }: Sent): Readonly<Record<string, string>> | undefined {
       if (method !== 'tools/call' || !isObject(params) || mirrored.size === 0) return undefined;
-      const found = (mirrored.get(String(params.name)) ?? []).flatMap(({ header, path }) => {
+      const found = (mirrored.get(textOf(params.name)) ?? []).flatMap(({ header, path }) => {
         const value = mirroredValue(params.arguments, path);
         return value === undefined ? [] : [[header, encodedValue(value)] as const];
       });

@@ -218,6 +218,28 @@ describe('what was not signed does not', () => {
     }
   });
 
+  test.each([
+    ['a name that brings a toString of its own', { ...add, name: { toString: {} } }],
+    ['a name that is none', { ...add, name: null }],
+    ['a name that is a list of the signed one', { ...add, name: ['add'] }],
+  ])('%s', (_, changed) => {
+    const one = gate();
+    one.pass(line(result({ tools: [sub, changed] })));
+    expect(one.errors).toEqual(['tools-drift 3']);
+  });
+
+  test('what is nested too deep to be compared', () => {
+    const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+    const text = `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"add","inputSchema":${deep}}]}}\n`;
+    const one = gate();
+    expect(JSON.parse(one.pass(text))).toMatchObject({ id: 7, error: { data: { code: 'tools-drift' } } });
+    expect(one.errors).toEqual(['tools-drift 3']);
+    const unpinned = gate(
+      pinsOf([signed], { tools: 'warn', prompts: 'warn', resources: 'warn', instructions: 'warn' }),
+    );
+    expect(unpinned.pass(text)).toBe(text);
+  });
+
   test('a random edit of any member of a list is found', () => {
     fc.assert(
       fc.property(
