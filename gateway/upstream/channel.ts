@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { whenTurnEnds } from '../turn.ts';
 
 /** A way to one running server: messages in both directions, whatever carries them. */
 export interface Channel {
@@ -30,7 +31,7 @@ export function lineWriter(input: Writable): (message: string) => boolean {
   input.on('error', () => undefined);
   return (message) => {
     if (!input.writable || input.writableLength > MOST_WAITING) return false;
-    if (waiting.push(message) === 1) setImmediate(flush);
+    if (waiting.push(message) === 1) whenTurnEnds(flush);
     return true;
   };
 }

@@ -19,10 +19,12 @@ export const LINE_LIMIT = 16 * 1024;
  * One line of the log. The hash is over everything before it in the line, the hash of the line before included: whoever changes, removes or moves a
  * record has to make all later ones anew, and the last of those is known elsewhere.
  */
-export function lineOf(telling: Telling, after: Head): { readonly line: string; readonly head: Head } {
+export function lineOf(at: string, telling: Telling, after: Head): { readonly line: string; readonly head: Head } {
   const n = after.n + 1;
-  const told = JSON.stringify({ n, ...telling });
-  const text = `${told.slice(0, -1)},"prev":"${after.hash}"`;
+  const when = telling.at === undefined ? `,"at":"${at}"` : '';
+  // Pieced together as text: objects made anew for each line cost more than the hash.
+  const told = JSON.stringify(telling).slice(1, -1);
+  const text = `{"n":${n}${when}${told === '' ? '' : ','}${told},"prev":"${after.hash}"`;
   const hash = digestOf('sha256', text, 'hex');
   return { line: `${text},"hash":"${hash}"}\n`, head: { n, hash } };
 }

@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
+import { atTurnsEnd } from '../turn.ts';
 import { type Head, headOf, LINE_LIMIT, lineOf, START, type Telling } from './audit-chain.ts';
 import { HEAD, headText, parseHead, segmentName, segmentsOf } from './audit-files.ts';
 
@@ -30,6 +31,8 @@ export interface AuditLog {
 }
 
 const SEGMENT = 64 * 1024 * 1024;
+/** What is written at once is seldom longer; in bytes. */
+const BATCH = 256 * 1024;
 
 interface Waiting {
   readonly line: string;
@@ -69,16 +72,29 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
     let scheduled = false;
     let trouble: McpBuildError | undefined;
     let closed = false;
+    // Made once for all that is written: a call is two records, and both hold it up.
+    const headBytes = Buffer.from(headText(0, START.hash));
+    const bytes = Buffer.allocUnsafeSlow(BATCH);
+    let stamped = Number.NaN;
+    let at = '';
 
     if (found.cut > 0) ftruncateSync(file, size);
     writeHead(written);
 
     function writeHead(head: Head): void {
-      writeAll(headFile, Buffer.from(headText(head.n, head.hash)), 0);
+      headBytes.write(headText(head.n, head.hash), 'latin1');
+      writeAll(headFile, headBytes, headBytes.length, 0);
+    }
+
+    function stamp(): string {
+      const time = now();
+      if (time !== stamped) at = new Date(time).toISOString();
+      stamped = time;
+      return at;
     }
 
     function add(telling: Telling, done: Waiting['done']): number {
-      const { line, head } = lineOf({ at: new Date(now()).toISOString(), ...telling }, next);
+      const { line, head } = lineOf(stamp(), telling, next);
       if (line.length > LINE_LIMIT) {
         done(unwritable(folder, `a record of ${line.length} characters`));
         return 0;
@@ -86,7 +102,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
       next = head;
       queue.push({ line, head, done });
       // All that came in one turn of the event loop is one write.
-      if (!scheduled) setImmediate(flush);
+      if (!scheduled) atTurnsEnd(flush);
       scheduled = true;
       return head.n;
     }
@@ -98,9 +114,14 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
       const last = batch.at(-1);
       if (!last) return;
       try {
-        const bytes = Buffer.from(batch.map(({ line }) => line).join(''));
-        writeAll(file, bytes);
-        size += bytes.length;
+        let text = '';
+        for (const { line } of batch) text += line;
+        // A character is three bytes at most.
+        const fits = text.length * 3 <= bytes.length;
+        const whole = fits ? bytes : Buffer.from(text);
+        const length = fits ? bytes.write(text) : whole.length;
+        writeAll(file, whole, length);
+        size += length;
         written = last.head;
         writeHead(written);
         trouble = undefined;
@@ -176,9 +197,9 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   }
 }
 
-function writeAll(file: number, bytes: Buffer, position?: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(file, bytes, done, bytes.length - done, position === undefined ? null : position + done);
+function writeAll(file: number, bytes: Buffer, length: number, position?: number): void {
+  for (let done = 0; done < length; ) {
+    done += writeSync(file, bytes, done, length - done, position === undefined ? null : position + done);
   }
 }
 

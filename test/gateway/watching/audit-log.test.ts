@@ -48,6 +48,25 @@ describe('the audit log', () => {
     expect((await verifyAuditLog(folder)).faults).toEqual([]);
   });
 
+  test('takes any text, much at once, a time of its own, and nothing at all', async () => {
+    const log = await openAuditLog({ folder, now: () => 0 });
+    const texts = ['ü€😀', '"\\\n\u0000', '\ud800', '€'.repeat(5_000), 'x'];
+    const all = [...texts.map((text) => ({ text })), { at: '2026-01-02T03:04:05.678Z' }, {}];
+    // First each alone, then more than fits into one buffer.
+    for (const telling of all) await add(log, telling);
+    await Promise.all([...Array.from({ length: 40 }, () => all[3] ?? {}), ...all].map((telling) => add(log, telling)));
+    await log.close();
+    const lines = (await readFile(join(folder, 'audit-00000001.jsonl'), 'utf8')).trim().split('\n');
+    const told = lines.map((line) => JSON.parse(line) as { n: number; at: string; text?: string });
+    for (const part of [told.slice(0, 7), told.slice(-7)]) {
+      expect(part.map(({ text }) => text)).toEqual([...texts, undefined, undefined]);
+      const epoch = '1970-01-01T00:00:00.000Z';
+      expect(part.map(({ at }) => at)).toEqual([...texts.map(() => epoch), '2026-01-02T03:04:05.678Z', epoch]);
+    }
+    expect(lines.map((line) => line.match(/"at":/g)?.length)).toEqual(lines.map(() => 1));
+    expect(await verifyAuditLog(folder)).toMatchObject({ records: 54, head: { n: 54 }, faults: [] });
+  });
+
   test('rotates, drops the oldest, and says so', async () => {
     expect((await written(60, { segmentSize: 2000 })).length).toBeGreaterThan(3);
     expect(await verifyAuditLog(folder)).toMatchObject({ records: 60, faults: [] });
