@@ -10,6 +10,7 @@ import {
   decide,
   type Listing,
   type Match,
+  READER,
   type ToolList,
 } from '../../vetting/index.ts';
 import { resembles } from '../../vetting/origin/names.ts';
@@ -72,7 +73,7 @@ const native = {
   }),
 };
 const empty = (name: string): Contents => ({
-  reader: 1,
+  reader: READER,
   files: 1,
   bytes: 1,
   name,

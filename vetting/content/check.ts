@@ -5,6 +5,7 @@ import { fileKey, nameOf, type Package } from '../tree.ts';
 import type { Contents, Place } from './contents.ts';
 import { checkLicence } from './licence.ts';
 import { merge } from './merge.ts';
+import { PLACES } from './scan.ts';
 
 /** What the archives of a tree hold; with a previous lock also what is new in them. */
 export function checkContents(known: Known): readonly Finding[] {
@@ -71,7 +72,14 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
   }
   placed('obfuscated', all.obfuscated, 'Hides what its code does');
   placed('hidden-unicode', all.unicode, 'Holds characters that nobody sees');
-  placed('credential', all.credentials, 'Holds what looks like a credential');
+  // Tests bring keys of their own making. Where so many were found that others may have been left out, nobody can say that all are such.
+  const ofTests = all.credentials.length < PLACES && all.credentials.every(({ path }) => isOfTests(path));
+  placed(
+    'credential',
+    all.credentials,
+    `Holds what looks like a credential${ofTests ? ', in its tests' : ''}`,
+    ofTests ? { severity: 'low' } : {},
+  );
   // A pipe to a shell may be a hint to a person; code that evaluates what it fetched is none.
   const evaluates = all.downloads.some(({ what }) => /^(?:eval|exec)/.test(what));
   placed('download-and-run', all.downloads, 'Fetches code and runs it', evaluates ? {} : { severity: 'medium' });
@@ -95,6 +103,10 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
     (count) => `Names ${count} environment variable${count === 1 ? '' : 's'}`,
   );
   return found;
+}
+
+function isOfTests(path: string): boolean {
+  return /(?:^|\/)(?:tests?|__tests__|fixtures)\/|\.test\.[^./]+$/.test(path);
 }
 
 function listed(

@@ -5,7 +5,7 @@ import { hostOf, isNative, isSample, type Language, LONGEST, languageOf, PATTERN
 /** In bytes; a window of a large file. */
 const WINDOW = 1024 * 1024;
 /** Places of one kind that are kept of an archive; a reviewer reads the first few. */
-const PLACES = 20;
+export const PLACES = 20;
 const NAMES = 300;
 /** Names like `_0x3fa2b1` in one file, from which on it was mangled by an obfuscator and not by chance. */
 const MANGLED = 40;

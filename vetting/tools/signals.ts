@@ -33,7 +33,7 @@ export const SIGNALS: readonly SignalKind[] = [
   signal(
     'secret-word',
     'asks for secrets',
-    /(?<!\b(?:not|never|n't|avoid)\b[^.\n]{0,80})(?!\bretrieve your token's|\bread-)\b(?:read|gather|collect|append|pass|send|extract|dump|copy|paste|print|attach|embed|encode|open|cat|post|include|find|look for|retrieve|store|stored)\w{0,3}\b[^.\n]{0,60}\b(?:credentials?|passwords?|secrets|seed phrases?|clipboard|contacts|recently opened files|card numbers?|(?:access|secret|auth|session|bearer|private|ssh|encryption|signing|user'?s|your|all) (?:api )?(?:keys?|tokens?|cookies?)|environment variables?|env vars?|process\.env|cookies|tokens? (?:from|of) (?:the )?(?:user|session|browser|environment))\b/,
+    /(?<!\b(?:not|never|n't|avoid)\b[^.\n]{0,80})(?!\bretrieve your token's|\bread(?:-| only\b|\/write\b))\b(?:read|gather|collect|append|pass|send|extract|dump|copy|paste|print|attach|embed|encode|open|cat|post|include|find|look for|retrieve|store|stored)\w{0,3}\b[^.\n]{0,60}\b(?<!\bread[- ]only )(?:credentials?|passwords?|secrets|seed phrases?|clipboard|contacts|recently opened files|card numbers?|(?:access|secret|auth|session|bearer|private|ssh|encryption|signing|user'?s|your|all) (?:api )?(?:keys?|tokens?|cookies?)|environment variables?|env vars?|process\.env|cookies|tokens? (?:from|of) (?:the )?(?:user|session|browser|environment))\b/,
   ),
   signal(
     'conversation',

