@@ -24,6 +24,7 @@ export interface Decision {
     | 'unresolved'
     | 'unreachable'
     | 'other-name'
+    | 'no-tunnel'
     | 'malformed'
     | 'too-many';
   /** What it was connected to. */
@@ -229,6 +230,12 @@ const HOP = new Set([
 /** `GET http://host/path`: a plain request, passed on with the host it names and no other. */
 async function forward(request: http.IncomingMessage, response: http.ServerResponse, gate: Gate): Promise<void> {
   const url = URL.parse(request.url ?? '');
+  if (url?.protocol === 'https:') {
+    // Only where to: what else is in the address was meant to be read at the other end alone.
+    gate.report(decision(url.hostname.slice(0, 253), Number(url.port || 443), 'no-tunnel'));
+    response.writeHead(400, { 'x-mcp-build-egress': 'no-tunnel' }).end();
+    return;
+  }
   if (url?.protocol !== 'http:') {
     gate.report(decision((request.url ?? '').slice(0, 253), 0, 'malformed'));
     response.writeHead(400, { 'x-mcp-build-egress': 'malformed' }).end();

@@ -42,6 +42,8 @@ function why(reason: Decision['reason'], name: string, address: string | undefin
       return 'no address was found for it';
     case 'unreachable':
       return 'it does not answer';
+    case 'no-tunnel':
+      return 'https: is passed on within a tunnel (CONNECT) only, which axios asks for since 1.16.1';
     case 'malformed':
       return 'what was asked for is no destination';
     case 'too-many':

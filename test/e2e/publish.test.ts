@@ -10,7 +10,7 @@ import { describeWith } from './harness/needs.ts';
 import { countingProxy, type Server, startDockerRegistry, startReferrersRegistry } from './registry-servers.ts';
 
 /** How often a publish is killed and run again. The full proof is a hundred; each takes some seconds. */
-const KILLS = Number(process.env.MCP_BUILD_TEST_KILLS ?? 6);
+const KILLS = Number(process.env.MCP_BUILD_TEST_KILLS ?? 3);
 const SERVERS = ['memory', 'time'] as const;
 const HELLO = `${JSON.stringify({
   jsonrpc: '2.0',

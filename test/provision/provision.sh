@@ -169,6 +169,33 @@ python_with() { # command, project, version: a Python that has this project
   ln -sfn "$cache/$project-$version/python" "$bin/$command"
 }
 
+# The folders are named by what is in them, so that another list gets another.
+http_clients() { # command, what is to be installed as its package manager names it: an interpreter that finds it
+  command=$1 list=$2
+  folder=$cache/$command-$(printf '%s' "$list" | cksum | cut -d ' ' -f 1)
+  [ -x "$folder/run" ] || {
+    say "installing $list"
+    mkdir -p "$folder"
+    case $command in
+      node-*)
+        printf '{"private":true}\n' >"$folder/package.json"
+        # shellcheck disable=SC2086
+        attempt 600 npm install --prefix "$folder" --ignore-scripts --no-save --no-audit --no-fund --no-progress $list ||
+          { lack "$command" "npm could not install them"; return 0; }
+        printf '#!/bin/sh\nNODE_PATH="%s/node_modules" exec node "$@"\n' "$folder" >"$folder/run"
+        ;;
+      *)
+        # shellcheck disable=SC2086
+        attempt 300 python3 -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: --target "$folder" $list ||
+          { lack "$command" "pip could not install them"; return 0; }
+        printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 "$@"\n' "$folder" >"$folder/run"
+        ;;
+    esac
+    chmod +x "$folder/run"
+  }
+  ln -sfn "$folder/run" "$bin/$command"
+}
+
 pip_tool() { # project, version, commands it brings…
   project=$1 version=$2
   shift 2
@@ -206,6 +233,8 @@ if [ "$what" = test ]; then
   pip_tool uv "$uv_version" uv uvx
   python_with python-mcp-1 mcp "$python_sdk_1_version"
   python_with python-mcp-2 mcp "$python_sdk_2_version"
+  http_clients node-http-clients "$node_http_clients"
+  http_clients python-http-clients "$python_http_clients"
   pip_tool zizmor "$zizmor_version" zizmor
   go_tool crane github.com/google/go-containerregistry/cmd/crane "$go_containerregistry_version"
   go_tool registry github.com/google/go-containerregistry/cmd/registry "$go_containerregistry_version"

@@ -281,7 +281,7 @@ describe('the proxy', () => {
   test.each<[string, string, Decision['reason']]>([
     ['another host', 'http://other.example.test/', 'not-permitted'],
     ['the metadata service', 'http://169.254.169.254/latest/meta-data/', 'not-a-name'],
-    ['https without a tunnel', 'https://ok.example.test/', 'malformed'],
+    ['https without a tunnel', 'https://ok.example.test/?token=x', 'no-tunnel'],
     ['a file', 'file:///etc/passwd', 'malformed'],
     ['the proxy itself', '/', 'malformed'],
     ['a name behind a user', 'http://ok.example.test@evil.example.test/', 'not-permitted'],
@@ -291,6 +291,7 @@ describe('the proxy', () => {
       /^HTTP\/1\.1 40[03] /,
     );
     expect(decisions).toMatchObject([{ allowed: false, reason }]);
+    expect(JSON.stringify(decisions)).not.toContain('token');
     expect(dialled).toEqual([]);
   });
 
