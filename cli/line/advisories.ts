@@ -81,7 +81,7 @@ async function* download(url: string): AsyncGenerator<Uint8Array> {
 }
 
 /** OSV's API at the address that the user named; undefined where none is. Nothing is sent anywhere unasked. */
-export function advisoriesApi(environment: Environment, named?: string): AskApi | undefined {
+export function advisoriesApi(environment: Environment, named?: string, timeout = TIMEOUT): AskApi | undefined {
   const base = named ?? environment[API_VARIABLE];
   if (base === undefined || base === '') return undefined;
   if (!/^https?:\/\//.test(base)) {
@@ -100,7 +100,7 @@ export function advisoriesApi(environment: Environment, named?: string): AskApi 
       const response = await makeFetch(url, {
         ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
         headers: { 'content-type': 'application/json', accept: 'application/json' },
-        timeout: TIMEOUT,
+        timeout,
         retry: { retries: 2, minTimeout: 500 },
         redirect: 'error',
       });

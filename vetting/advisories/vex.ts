@@ -97,8 +97,14 @@ function isPurlOf(purl: string, subject: string): boolean {
   );
 }
 
+/** Whatever somebody wrote: escapes that stand for no text are left as they are, and are then about no package. */
 function plain(purl: string): string {
-  return decodeURIComponent(purl.replace(/[?#].*$/, '').replace(/%(?![0-9a-f]{2})/gi, '%25')).toLowerCase();
+  const text = purl.replace(/[?#].*$/, '');
+  try {
+    return decodeURIComponent(text).toLowerCase();
+  } catch {
+    return text.toLowerCase();
+  }
 }
 
 export function purlOfSubject(subject: string): string {
