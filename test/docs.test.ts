@@ -26,8 +26,8 @@ describe('the documentation', () => {
     expect([...named].sort()).toEqual(there.map((page) => page.slice('docs/'.length)).sort());
   });
 
-  test('docs/limits.md names tests that are there for each attack', () => {
-    const text = readFileSync(join(root, 'docs/limits.md'), 'utf8');
+  test.each(['docs/limits.md', 'docs/vetting.md'])('%s names tests that are there for each attack', (page) => {
+    const text = readFileSync(join(root, page), 'utf8');
     const [, table = ''] = text.split('## Attacks, and the tests that hold them');
     const rows = (table.split('\n## ')[0] ?? '')
       .split('\n')

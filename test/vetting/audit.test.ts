@@ -329,6 +329,14 @@ describe('an audit', () => {
       'tools-drift tool:memory/c',
       'tools-drift tool:memory/d',
     ]);
+    for (const kind of ['prompts', 'resources', 'resourceTemplates'] as const) {
+      const of = (digest: string) => ({ ...tools(), [kind]: [{ name: 'one', digest, definition: { name: 'one' } }] });
+      expect(
+        found({ tools: of('now'), earlierTools: of('before') }).map(({ code }) => code),
+        kind,
+      ).toEqual(['tools-drift']);
+      expect(codes({ tools: of('same'), earlierTools: of('same') }), kind).toEqual([]);
+    }
   });
 });
 
