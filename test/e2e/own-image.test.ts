@@ -145,8 +145,9 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
       throw new Error(`it was not ready in time: ${stdout}${stderr}`);
     };
 
-    test.skipIf(missing('docker-compose') !== undefined)(
-      'is two containers by a compose file, and the one with a port has nothing of Docker’s',
+    const composeless = missing('docker-compose');
+    test.skipIf(composeless)(
+      `is two containers by a compose file, and the one with a port has nothing of Docker’s${composeless ? ` [skipped: ${composeless}]` : ''}`,
       async () => {
         const folder = join(place.cwd, 'compose');
         const socket = docker.host.replace(/^unix:\/\//, '');

@@ -88,7 +88,9 @@ async function setup(mode: 'required' | 'optional', oauth?: object) {
   };
 }
 
-describe.skipIf(!hasProgram('openssl'))('a client’s certificate', () => {
+const reason = hasProgram('openssl') ? undefined : 'openssl is not installed';
+
+describe.skipIf(reason)(`a client’s certificate${reason ? ` [skipped: ${reason}]` : ''}`, () => {
   test('of the client authority lets in to what is granted to its subject, and no other does', async () => {
     await using it = await setup('required');
     const ann = it.clients.issue(['ann.example.test']);
