@@ -10,6 +10,7 @@ import {
   type LayoutIndex,
   layoutInvalid,
   readLayoutIndex,
+  type Tagged,
   withoutTag,
   withTag,
 } from './layout-index.ts';
@@ -32,6 +33,8 @@ export interface LayoutStore extends Omit<Store, keyof LayoutReader>, LayoutRead
   readonly folder: string;
   /** Stores bytes whose digest isn't known yet. @throws McpBuildError `store-read-only`, `disk-full` */
   ingest(bytes: AsyncIterable<Uint8Array>, mediaType: string): Promise<Descriptor>;
+  /** Sets tags as `tag` does, all at once or none: the index is written once. */
+  tagAll(tags: readonly Tagged[]): Promise<void>;
   /** Takes a tag away; what it pointed at stays until `prune`. @throws McpBuildError `not-found` */
   untag(tag: string): Promise<void>;
   /** Removes what no tag reaches; safe while others write. */
@@ -107,6 +110,18 @@ export async function openLayout(folder: string, options: LayoutOptions = {}): P
     await saveIndex(withTag(index, tag, more.descriptor));
   };
 
+  const tagAll = async (tags: readonly Tagged[]): Promise<void> => {
+    const wrong = tags.find(({ tag }) => !isLayoutTag(tag) || subjectOfTag(tag));
+    if (wrong) throw tagInvalid(wrong.tag);
+    if (tags.length === 0) return;
+    await locked(async () => {
+      for (const { descriptor } of tags) await requireWhole(descriptor);
+      let index = await readLayoutIndex(root);
+      for (const { tag, descriptor } of tags) index = withTag(index, tag, descriptor);
+      await saveIndex(index);
+    });
+  };
+
   return {
     ...reader,
     name: root,
@@ -126,13 +141,8 @@ export async function openLayout(folder: string, options: LayoutOptions = {}): P
       if (referral) await locked(() => addReferrer(referral.subject, referral.referrer));
       return descriptor;
     },
-    tag: async (tag, descriptor) => {
-      if (!isLayoutTag(tag) || subjectOfTag(tag)) throw tagInvalid(tag);
-      await locked(async () => {
-        await requireWhole(descriptor);
-        await saveIndex(withTag(await readLayoutIndex(root), tag, descriptor));
-      });
-    },
+    tag: (tag, descriptor) => tagAll([{ tag, descriptor }]),
+    tagAll,
     untag: (tag) =>
       locked(async () => {
         const index = await readLayoutIndex(root);

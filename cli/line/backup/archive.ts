@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
-import { createZstdCompress } from 'node:zlib';
-import type { Encrypter } from 'age-encryption';
+import { createZstdCompress, type ZstdCompress } from 'node:zlib';
 import { Header, Pax } from 'tar';
 import { temporaryBeside } from '../../../files/index.ts';
 import { type Entry, unreadable } from './parts.ts';
-import { sealed } from './seal.ts';
+import type { Seal } from './seal.ts';
 
 const BLOCK = 512;
 const CHUNK = 512 * 1024;
+/** In bytes: what the compressor gives at a time. Node's own 16 KiB are a trip to its threads each. */
+const OUTPUT = 256 * 1024;
 
 /** What an archive says of itself, in its last entry: the reader compares all it has read with this. */
 export const CONTENTS = '.mcp-build-contents.json';
@@ -43,18 +43,18 @@ export async function writeArchive(
   path: string,
   part: { readonly name: string; readonly path: string },
   entries: readonly Entry[],
-  encrypter: Encrypter,
+  seal: Seal,
 ): Promise<{ readonly digest: `sha256:${string}`; readonly size: number }> {
   const temporary = temporaryBeside(path);
   const file = await open(temporary, 'wx', 0o600);
   const hash = createHash('sha256');
   let size = 0;
   try {
-    const compressed = createZstdCompress();
-    const fed = pipeline(tarOf(part, entries), compressed);
+    const compressed = createZstdCompress({ chunkSize: OUTPUT });
+    const fed = feed(compressed, tarOf(part, entries));
     // What goes wrong in it ends the stream that is read below with the same error.
     fed.catch(() => undefined);
-    for await (const chunk of await sealed(encrypter, compressed)) {
+    for await (const chunk of seal(compressed)) {
       hash.update(chunk);
       size += chunk.length;
       await writeAll(file, chunk);
@@ -71,11 +71,34 @@ export async function writeArchive(
   return { digest: `sha256:${hash.digest('hex')}`, size };
 }
 
+/** Each chunk is compressed while the next one is read, and its memory is free when the one after that is asked for. */
+async function feed(into: ZstdCompress, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  let taken: Promise<void> = Promise.resolve();
+  try {
+    for await (const chunk of chunks) {
+      await taken;
+      taken = new Promise((resolve, reject) => {
+        into.write(chunk, (error) => (error ? reject(error) : resolve()));
+      });
+      taken.catch(() => undefined);
+    }
+    await taken;
+    into.end();
+  } catch (error) {
+    into.destroy(error as Error);
+    throw error;
+  }
+}
+
+/** What it yields is good until the chunk after the next one is asked for. */
 async function* tarOf(
   part: { readonly name: string; readonly path: string },
   entries: readonly Entry[],
 ): AsyncGenerator<Uint8Array> {
   const listed: ContentsEntry[] = [];
+  // In turn: one is read into while the other is compressed.
+  const memory = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)] as const;
+  let turn: 0 | 1 = 0;
   for (const entry of entries) {
     const { stat, type, path, target } = entry;
     const common = {
@@ -103,9 +126,10 @@ async function* tarOf(
       const hash = createHash('sha256');
       for (let done = 0; done < size; ) {
         const length = Math.min(CHUNK, size - done);
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(length), 0, length, done);
+        turn = turn === 0 ? 1 : 0;
+        const { bytesRead } = await file.read(memory[turn], 0, length, done);
         if (bytesRead === 0) throw unreadable(entry.file, 'became shorter while it was read');
-        const chunk = buffer.subarray(0, bytesRead);
+        const chunk = memory[turn].subarray(0, bytesRead);
         hash.update(chunk);
         done += bytesRead;
         yield chunk;

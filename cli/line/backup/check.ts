@@ -5,6 +5,7 @@ import { isFault, McpBuildError } from '../../../errors/index.ts';
 import { readBounded } from '../../../files/index.ts';
 import { type LayoutStore, openLayout, treeOf } from '../../../registry/index.ts';
 import { corrupt, imageTag, type Place, parseList, readList, type Snapshot, sealedFile, snapshotIds } from './place.ts';
+import { openedBytes } from './seal.ts';
 import { checkSealed, unpack } from './unpack.ts';
 
 /** In bytes, of an encrypted list. */
@@ -38,7 +39,7 @@ export async function openSnapshot(
   }
   let bytes: Uint8Array;
   try {
-    bytes = await decrypter.decrypt(sealed);
+    bytes = await openedBytes(decrypter, sealed);
   } catch (cause) {
     if (/no identity matched/i.test((cause as Error).message)) {
       throw new McpBuildError({

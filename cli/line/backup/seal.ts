@@ -1,13 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { ReadableStream } from 'node:stream/web';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { McpBuildError } from '../../../errors/index.ts';
 import { readBounded } from '../../../files/index.ts';
+import { decryptPayload, encryptPayload, NONCE } from './payload.ts';
 
 /** A key file of age: comments and one identity a line. */
 const KEY_FILE_LIMIT = 64 * 1024;
 
 /** @throws McpBuildError `recipient-invalid` */
-export function encrypterFor(recipients: readonly string[]): Encrypter {
+function encrypterFor(recipients: readonly string[]): Encrypter {
   const encrypter = new Encrypter();
   for (const recipient of recipients) {
     try {
@@ -42,14 +44,89 @@ export function decrypterFor(identities: readonly string[]): Decrypter {
 
 type Chunks = AsyncIterable<Uint8Array>;
 
-export async function sealed(encrypter: Encrypter, chunks: Chunks): Promise<Chunks> {
-  // Node's type of a web stream and the browser's describe the same object and don't know of each other.
-  return encrypter.encrypt(ReadableStream.from(chunks) as never) as Promise<unknown> as Promise<Chunks>;
+/** One file of age: its header, then what is given, encrypted. */
+export type Seal = (chunks: Chunks) => AsyncGenerator<Uint8Array>;
+
+/** In bytes: hundreds of recipients, post-quantum ones too. */
+const HEADER_LIMIT = 1024 * 1024;
+const HEADER_END = Buffer.from('\n--- ');
+
+/** @throws McpBuildError `recipient-invalid` */
+export function sealFor(recipients: readonly string[]): Seal {
+  encrypterFor(recipients);
+  return async function* seal(chunks) {
+    const encrypter = encrypterFor(recipients);
+    let fileKey: Uint8Array | undefined;
+    // A recipient that learns the file's key and leaves no stanza: the library writes the header, this program all that follows.
+    encrypter.addRecipient({
+      wrapFileKey: async (key) => {
+        fileKey = Uint8Array.from(key);
+        return [];
+      },
+    });
+    // Node's type of a web stream and the browser's describe the same object and don't know of each other.
+    const empty = (await encrypter.encrypt(ReadableStream.from([]) as never)) as unknown as Chunks;
+    const whole = await joined(empty);
+    if (!fileKey) throw new Error('no recipient was asked to wrap the key');
+    const nonce = randomBytes(NONCE);
+    yield Buffer.concat([whole.subarray(0, headerLength(whole)), nonce]);
+    yield* encryptPayload(fileKey, nonce, chunks);
+  };
 }
 
-/** Throws whatever the decrypter throws, while it is read as well: the last part of a file that was cut off is missed at its end. */
-export async function opened(decrypter: Decrypter, chunks: Chunks): Promise<Chunks> {
-  return decrypter.decrypt(ReadableStream.from(chunks) as never) as Promise<unknown> as Promise<Chunks>;
+/** Throws what is wrong with the file, while it is read as well: the last part of one that was cut off is missed at its end. */
+export async function* opened(decrypter: Decrypter, chunks: Chunks): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    let head = Buffer.alloc(0);
+    const more = async () => {
+      const { done, value } = await iterator.next();
+      if (done) throw new Error('the file ends within its header');
+      head = Buffer.concat([head, value]);
+    };
+    while (headerLength(head) === 0) {
+      if (head.length > HEADER_LIMIT) throw new Error('its header does not end');
+      await more();
+    }
+    const length = headerLength(head);
+    const fileKey = await decrypter.decryptHeader(head.subarray(0, length));
+    while (head.length < length + NONCE) await more();
+    const nonce = head.subarray(length, length + NONCE);
+    const rest = head.subarray(length + NONCE);
+    yield* decryptPayload(fileKey, nonce, following(rest, iterator));
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+async function* following(first: Uint8Array, iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield first;
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+}
+
+/** To the end of the line with the MAC, in bytes; 0 where it isn't all there. */
+function headerLength(bytes: Buffer): number {
+  const mac = bytes.indexOf(HEADER_END);
+  return mac < 0 ? 0 : bytes.indexOf('\n', mac + 1) + 1;
+}
+
+export async function sealedBytes(seal: Seal, bytes: Uint8Array): Promise<Buffer> {
+  return joined(seal(once(bytes)));
+}
+
+/** Throws as `opened` does. */
+export async function openedBytes(decrypter: Decrypter, bytes: Uint8Array): Promise<Buffer> {
+  return joined(opened(decrypter, once(bytes)));
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function joined(chunks: Chunks): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of chunks) parts.push(part);
+  return Buffer.concat(parts);
 }
 
 /** The identities of a key file as age-keygen writes it. @throws McpBuildError `identity-invalid` */

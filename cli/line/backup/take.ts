@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Digest, sha256 } from '../../../digest/index.ts';
 import { McpBuildError } from '../../../errors/index.ts';
 import { withFileLock, writeAtomic } from '../../../files/index.ts';
-import { copy, openLayout } from '../../../registry/index.ts';
+import { copy, type Descriptor, openLayout } from '../../../registry/index.ts';
 import type { Home } from '../home.ts';
 import { archiveName, writeArchive } from './archive.ts';
 import { entriesOf, fingerprint, type Part } from './parts.ts';
@@ -20,7 +20,7 @@ import {
   snapshotIds,
 } from './place.ts';
 import { forgettable, type Retention } from './retention.ts';
-import { encrypterFor, newIdentity } from './seal.ts';
+import { newIdentity, type Seal, sealedBytes, sealFor } from './seal.ts';
 
 export interface TakeOptions {
   readonly home: Home;
@@ -60,26 +60,19 @@ export async function takeBackup(place: Place, options: TakeOptions): Promise<Ta
   return withFileLock(place.lock, async () => {
     const recipients = await recipientsFor(place, options);
     const id = snapshotId(options.now);
-    const archives: Archive[] = [];
-    let written = 0;
-    let bytes = 0;
+    const seal = sealFor(recipients);
     const known = await knownArchives(place);
-    for (const part of options.parts) {
-      options.progress?.(`reading ${part.path}`);
-      const entries = await entriesOf(part);
-      const file = archiveName(fingerprint(part, entries, recipients));
-      const path = join(place.archives, file);
-      const before = known.get(file);
-      if (before && (await stat(path).catch(() => undefined))?.size === before.size) {
-        archives.push({ ...before, part: part.name, path: part.path });
-        continue;
-      }
-      const { digest, size } = await writeArchive(path, part, entries, encrypterFor(recipients));
-      archives.push({ part: part.name, path: part.path, file, digest, size });
-      written += 1;
-      bytes += size;
-    }
-    const images = options.images ? await copyImages(place, id, options) : { images: [], bytes: 0 };
+    const keep = (parts: readonly Part[]) => archive(place, parts, { recipients, seal, known }, options.progress);
+    // The state first: whatever it says of images is in the store by then.
+    const first = await keep(options.parts.slice(0, 1));
+    // Copying hashes, compressing is done in threads: together they take hardly longer than one.
+    const [rest, images] = await both(
+      keep(options.parts.slice(1)),
+      options.images ? copyImages(place, id, options) : { images: [], bytes: 0 },
+    );
+    const archives = [...first.archives, ...rest.archives];
+    const written = first.written + rest.written;
+    const bytes = first.bytes + rest.bytes;
     const snapshot: Snapshot = {
       format: 1,
       id,
@@ -90,7 +83,7 @@ export async function takeBackup(place: Place, options: TakeOptions): Promise<Ta
       images: images.images,
     };
     const text = Buffer.from(`${JSON.stringify(snapshot, undefined, 1)}\n`);
-    const sealed = await encrypterFor(recipients).encrypt(text);
+    const sealed = await sealedBytes(seal, text);
     await writeAtomic(sealedFile(place, id), sealed, 0o600);
     // Last: what has no list isn't a backup.
     await writeAtomic(listFile(place, id), text, 0o600);
@@ -105,6 +98,52 @@ export async function takeBackup(place: Place, options: TakeOptions): Promise<Ta
       dropped,
     };
   });
+}
+
+interface Archived {
+  readonly archives: readonly Archive[];
+  readonly written: number;
+  readonly bytes: number;
+}
+
+/** One part after another; those that an earlier snapshot has as they are aren't read. */
+async function archive(
+  place: Place,
+  parts: readonly Part[],
+  how: {
+    readonly recipients: readonly string[];
+    readonly seal: Seal;
+    readonly known: ReadonlyMap<string, Archive>;
+  },
+  progress?: (line: string) => void,
+): Promise<Archived> {
+  const archives: Archive[] = [];
+  let written = 0;
+  let bytes = 0;
+  for (const part of parts) {
+    progress?.(`reading ${part.path}`);
+    const entries = await entriesOf(part);
+    const file = archiveName(fingerprint(part, entries, how.recipients));
+    const path = join(place.archives, file);
+    const before = how.known.get(file);
+    if (before && (await stat(path).catch(() => undefined))?.size === before.size) {
+      archives.push({ ...before, part: part.name, path: part.path });
+      continue;
+    }
+    const { digest, size } = await writeArchive(path, part, entries, how.seal);
+    archives.push({ part: part.name, path: part.path, file, digest, size });
+    written += 1;
+    bytes += size;
+  }
+  return { archives, written, bytes };
+}
+
+/** Of two that fail the first is told, when neither writes any more. */
+async function both<A, B>(one: Promise<A>, other: Promise<B> | B): Promise<[A, B]> {
+  const results = await Promise.allSettled([one, other]);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+  return Promise.all([one, other]);
 }
 
 /** Archives that an earlier snapshot lists: only those were finished, and their digests are known. */
@@ -126,12 +165,15 @@ async function copyImages(
   const to = await openLayout(place.images);
   const images: Snapshot['images'] = [];
   let bytes = 0;
+  const tags: { readonly tag: string; readonly descriptor: Descriptor }[] = [];
   for (const { tag, descriptor } of await from.list()) {
     options.progress?.(`copying ${tag}`);
     const { mediaType, digest, size } = descriptor;
-    bytes += (await copy(from, to, { mediaType, digest, size }, { tags: [imageTag(id, tag)] })).bytes;
+    bytes += (await copy(from, to, { mediaType, digest, size })).bytes;
+    tags.push({ tag: imageTag(id, tag), descriptor: { mediaType, digest, size } });
     images.push({ tag, mediaType, digest, size });
   }
+  await to.tagAll(tags);
   return { images, bytes };
 }
 

@@ -37,6 +37,9 @@ const contentsSchema = z.strictObject({
 /** In bytes: a million entries of some hundred bytes each. */
 const CONTENTS_LIMIT = 512 * 1024 * 1024;
 
+/** In bytes: what the decompressor gives at a time. Node's own 16 KiB are a trip to its threads each. */
+const OUTPUT = 256 * 1024;
+
 export interface Source {
   /** What errors call it. */
   readonly file: string;
@@ -97,8 +100,8 @@ export async function unpack(source: Source, decrypter: Decrypter, into?: string
 async function* plain(source: Source, decrypter: Decrypter): AsyncGenerator<Uint8Array> {
   const sealed = hashed(source);
   try {
-    const unzipped = createZstdDecompress();
-    const fed = pipeline(await opened(decrypter, sealed), unzipped);
+    const unzipped = createZstdDecompress({ chunkSize: OUTPUT });
+    const fed = pipeline(opened(decrypter, sealed), unzipped);
     // A reader that stops early, or a fault in what is fed, is met at the await below or in the reader.
     fed.catch(() => undefined);
     yield* unzipped;

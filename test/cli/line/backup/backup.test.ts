@@ -351,14 +351,15 @@ describe('a damaged backup', () => {
   });
 
   test('that was sealed by somebody else is not unpacked out of its folder', async () => {
-    const { encrypterFor } = await import('../../../../cli/line/backup/seal.ts');
+    const { sealedBytes, sealFor } = await import('../../../../cli/line/backup/seal.ts');
     const { unpack } = await import('../../../../cli/line/backup/unpack.ts');
     const { Header } = await import('tar');
     const { zstdCompressSync } = await import('node:zlib');
     for (const path of ['../evil', '/evil', 'a/../../evil']) {
       const block = Buffer.alloc(512);
       new Header({ path, type: 'File', size: 0, mode: 0o644 }).encode(block);
-      const sealed = await encrypterFor([recipient]).encrypt(
+      const sealed = await sealedBytes(
+        sealFor([recipient]),
         zstdCompressSync(Buffer.concat([block, Buffer.alloc(1024)])),
       );
       const archive = join(root, 'evil.age');

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import {
+  Decrypter,
+  Encrypter,
+  generateHybridIdentity,
+  generateX25519Identity,
+  identityToRecipient,
+} from 'age-encryption';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { decrypterFor, opened, openedBytes, sealedBytes, sealFor } from '../../../../cli/line/backup/seal.ts';
+
+const CHUNK = 64 * 1024;
+/** In bytes: about the ends of a chunk and of what is gathered before it is written. */
+const SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 16 * CHUNK - 1, 16 * CHUNK, 16 * CHUNK + 1, 33 * CHUNK];
+
+let identity: string;
+let recipient: string;
+
+beforeAll(async () => {
+  identity = await generateX25519Identity();
+  recipient = await identityToRecipient(identity);
+});
+
+/** In pieces of `size`, with an empty one before each. */
+async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) {
+    yield new Uint8Array();
+    yield bytes.subarray(at, at + size);
+  }
+}
+
+async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of chunks) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+describe('a file of age', () => {
+  test.each(SIZES)('of %i bytes is opened by the library, and the library’s here', async (size) => {
+    const plain = randomBytes(size);
+    const ours = await joined(sealFor([recipient])(pieces(plain, 100_000)));
+    expect(plain.equals(await decrypterFor([identity]).decrypt(ours))).toBe(true);
+    const encrypter = new Encrypter();
+    encrypter.addRecipient(recipient);
+    const theirs = await encrypter.encrypt(plain);
+    expect(ours.length).toBe(theirs.length);
+    expect(plain.equals(await joined(opened(decrypterFor([identity]), pieces(theirs, 70_000))))).toBe(true);
+    expect(plain.equals(await joined(opened(decrypterFor([identity]), pieces(theirs.subarray(0), 1_000_000))))).toBe(
+      true,
+    );
+  });
+
+  test('is opened by each of its recipients, a post-quantum one too, and by nobody else', async () => {
+    const hybrid = await generateHybridIdentity();
+    const sealed = await sealedBytes(sealFor([recipient, await identityToRecipient(hybrid)]), Buffer.from('kept'));
+    for (const one of [identity, hybrid]) {
+      expect((await openedBytes(decrypterFor([one]), sealed)).toString()).toBe('kept');
+      expect(await decrypterFor([one]).decrypt(sealed, 'text')).toBe('kept');
+    }
+    const other = decrypterFor([await generateX25519Identity()]);
+    await expect(openedBytes(other, sealed)).rejects.toThrow('no identity matched');
+    await expect(openedBytes(new Decrypter(), sealed)).rejects.toThrow('no identity matched');
+  });
+
+  test('has another key each time', async () => {
+    const seal = sealFor([recipient]);
+    const [one, other] = await Promise.all([sealedBytes(seal, Buffer.from('x')), sealedBytes(seal, Buffer.from('x'))]);
+    expect(one.equals(other)).toBe(false);
+    for (const sealed of [one, other])
+      expect((await openedBytes(decrypterFor([identity]), sealed)).toString()).toBe('x');
+  });
+
+  test('that was changed, cut, reordered or added to is refused', async () => {
+    const decrypter = decrypterFor([identity]);
+    const good = await sealedBytes(sealFor([recipient]), randomBytes(3 * CHUNK));
+    const sealedChunk = CHUNK + 16;
+    const payload = good.length - 3 * sealedChunk;
+    const chunk = (at: number) => good.subarray(payload + at * sealedChunk, payload + (at + 1) * sealedChunk);
+    const head = good.subarray(0, payload);
+    const bad: Record<string, Buffer> = {
+      'without its last chunk': Buffer.concat([head, chunk(0), chunk(1)]),
+      'without its middle': Buffer.concat([head, chunk(0), chunk(2)]),
+      'in another order': Buffer.concat([head, chunk(1), chunk(0), chunk(2)]),
+      'with a chunk twice': Buffer.concat([good, chunk(2)]),
+      'with a byte more': Buffer.concat([good, Buffer.from('x')]),
+      'with an empty chunk behind it': Buffer.concat([good, Buffer.alloc(16)]),
+      'cut within a chunk': good.subarray(0, good.length - 100),
+      'cut within a tag': good.subarray(0, payload + 5),
+      'cut behind the header': head,
+      'cut within the nonce': good.subarray(0, payload - 3),
+      'cut within the header': good.subarray(0, 60),
+      empty: Buffer.alloc(0),
+      'with a header that does not end': Buffer.alloc(2 * 1024 * 1024, 'x'),
+    };
+    for (let at = 0; at < good.length; at += at < payload + 100 ? 1 : 9973) {
+      const changed = Buffer.from(good);
+      changed[at] = changed[at]! ^ 1;
+      bad[`with byte ${at} changed`] = changed;
+    }
+    const opens: string[] = [];
+    for (const [name, bytes] of Object.entries(bad)) {
+      const text = await openedBytes(decrypter, bytes).then(
+        () => 'opened',
+        () => undefined,
+      );
+      if (text) opens.push(name);
+    }
+    expect(opens).toEqual([]);
+    expect((await openedBytes(decrypter, good)).length).toBe(3 * CHUNK);
+  });
+});
