@@ -21,10 +21,14 @@ export interface Watched extends Running {
   records(): Promise<readonly Record<string, unknown>[]>;
 }
 
-/** A gateway in front of fakes, with everything that watches it. */
-export async function runWatched(setup: Setup = {}, tokens = new Map<string, Identity>()): Promise<Watched> {
+/** A gateway in front of fakes, with everything that watches it. @param audit the folder of its log; one of its own where undefined */
+export async function runWatched(
+  setup: Setup = {},
+  tokens = new Map<string, Identity>(),
+  audit?: string,
+): Promise<Watched> {
   const folder = await mkdtemp(join(tmpdir(), 'watched-'));
-  const log = await openAuditLog({ folder: join(folder, 'audit') });
+  const log = await openAuditLog({ folder: audit ?? join(folder, 'audit') });
   const counted = metrics();
   const seen = activity();
   const observer = recorder({ metrics: counted, log, also: [seen] });

@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { hashToken, type Identity, verifyAuditLog } from '../../../gateway/index.ts';
+import { hashToken, type Identity, openAuditLog, verifyAuditLog } from '../../../gateway/index.ts';
 import { textOf, until } from '../gateway.ts';
 import { runWatched } from './watched.ts';
 
@@ -60,6 +64,57 @@ describe('the audit log of a gateway', () => {
     expect(await running.records()).toHaveLength(before);
     full = false;
     expect(textOf(await running.call('fake', session, 'echo', { message: 'three' }))).toContain('three');
+  });
+
+  test('kill -9 of the gateway loses the record of no call that was answered', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'killed-gateway-'));
+    const watched = new URL('./watched.ts', import.meta.url).href;
+    const script = `
+      const { runWatched } = await import(${JSON.stringify(watched)});
+      const { url } = await runWatched({}, new Map(), ${JSON.stringify(join(folder, 'audit'))});
+      process.stdout.write(url + '\\n');
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const url = await new Promise<string>((resolve) => {
+        child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim()));
+      });
+      const post = async (body: object, headers: Record<string, string> = {}) => {
+        const accept = 'application/json, text/event-stream';
+        const sent = { method: 'POST', headers: { 'content-type': 'application/json', accept, ...headers } };
+        return fetch(`${url}/fake/mcp`, { ...sent, body: JSON.stringify({ jsonrpc: '2.0', ...body }) });
+      };
+      let answered = 0;
+      // Eight clients, so that it is killed within a write of several records.
+      const clients = Array.from({ length: 8 }, async () => {
+        const clientInfo = { name: 'test', version: '1' };
+        const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo };
+        const session = (await post({ id: 0, method: 'initialize', params })).headers.get('mcp-session-id') ?? '';
+        for (let id = 1; ; id += 1) {
+          const call = { id, method: 'tools/call', params: { name: 'echo', arguments: { message: 'x' } } };
+          const answer = (await (await post(call, { 'mcp-session-id': session })).json()) as { error?: unknown };
+          expect(answer.error).toBeUndefined();
+          answered += 1;
+          if (answered === 200) child.kill('SIGKILL');
+        }
+      });
+      const ends = await Promise.allSettled(clients);
+      // Each was cut off by the kill, none by an answer that it didn't expect.
+      for (const end of ends) expect(String((end as PromiseRejectedResult).reason)).toContain('TypeError');
+      expect(answered).toBeGreaterThanOrEqual(200);
+      const log = await openAuditLog({ folder: join(folder, 'audit') });
+      await log.close();
+      const verified = await verifyAuditLog(log.folder);
+      expect(verified.faults).toEqual([]);
+      const names = (await readdir(log.folder)).filter((name) => name.endsWith('.jsonl'));
+      const text = (await Promise.all(names.map((name) => readFile(join(log.folder, name), 'utf8')))).join('');
+      expect(text.match(/"outcome":"answered"/g)?.length).toBeGreaterThanOrEqual(answered);
+    } finally {
+      child.kill('SIGKILL');
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test('every call of many at once has its record and its outcome', async () => {
