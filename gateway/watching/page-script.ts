@@ -16,6 +16,8 @@ const milliseconds = (value) => value >= 1000 ? (value / 1000).toFixed(1) + ' s'
 let token = sessionStorage.getItem('token') || '';
 let timer;
 const cards = new Map();
+// From so many servers on there is a field to find them.
+const MANY = 8;
 
 async function ask(path, body) {
   const headers = token ? { authorization: 'Bearer ' + token } : {};
@@ -72,8 +74,15 @@ function show({ servers, incidents, audit }) {
       cards.set(server.name, one);
       byId('servers').append(one.root);
     }
-    one.update(server);
+    const text = JSON.stringify(server);
+    if (one.text !== text) {
+      one.text = text;
+      one.words = [server.name, STATES[server.state] || server.state, server.digest || '', ...server.tools.map((tool) => tool.name)].join('\\n').toLowerCase();
+      one.update(server);
+    }
   }
+  byId('finder').hidden = servers.length < MANY && byId('find').value === '';
+  find();
   byId('incidents-section').hidden = incidents.length === 0;
   byId('incidents').replaceChildren(...incidents.map(({ at, incident }) => make('li', {},
     make('time', { dateTime: at, title: at }, new Date(at).toLocaleTimeString()), told(incident))));
@@ -82,6 +91,19 @@ function show({ servers, incidents, audit }) {
     ? audit.trouble || 'Record ' + audit.n + ', ' + audit.hash
     : 'No audit log is written.';
   byId('audit').classList.toggle('trouble', Boolean(audit && audit.trouble));
+}
+
+// Every word must be in a server's name, state, digest or tools.
+function find() {
+  const words = byId('find').value.toLowerCase().split(/\\s+/).filter(Boolean);
+  let shown = 0;
+  for (const one of cards.values()) {
+    const hidden = !words.every((word) => one.words.includes(word));
+    if (one.root.hidden !== hidden) one.root.hidden = hidden;
+    if (!hidden) shown += 1;
+  }
+  const text = words.length === 0 ? '' : shown + ' of ' + cards.size + ' shown';
+  if (byId('found').textContent !== text) byId('found').textContent = text;
 }
 
 function told(incident) {
@@ -182,6 +204,18 @@ byId('entry').onsubmit = (event) => {
   byId('token').value = '';
   sessionStorage.setItem('token', token);
   read();
+};
+byId('find').oninput = find;
+document.onkeydown = (event) => {
+  const field = byId('find');
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement ? document.activeElement.tagName : '');
+  if (event.key === '/' && !typing && !byId('finder').hidden && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    field.focus();
+  } else if (event.key === 'Escape' && document.activeElement === field) {
+    field.value = '';
+    find();
+  }
 };
 byId('forget').onclick = () => {
   token = '';

@@ -27,8 +27,13 @@ button { cursor: pointer; color: var(--accent); min-height: 2.75rem; min-width: 
 button:disabled { cursor: wait; color: var(--quiet); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 #hint { margin: 0; color: var(--quiet); font-size: .875rem; }
+#finder { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem; margin: 0 0 .75rem; }
+#finder[hidden], article[hidden] { display: none; }
+#find { flex: 1 1 12rem; max-width: 24rem; min-height: 2.75rem; }
+#find::placeholder { color: var(--quiet); opacity: 1; }
+#found { color: var(--quiet); font-size: .875rem; }
 #servers { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); align-items: start; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; min-width: 0; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 14rem; }
 article h3 { margin: 0; font-size: 1.05rem; display: flex; gap: .6rem; justify-content: space-between; overflow-wrap: anywhere; }
 .state { font-size: .8rem; font-weight: 600; white-space: nowrap; }
 .up { color: var(--good); } .failing { color: var(--bad); } .starting, .held { color: var(--warn); } .stopped { color: var(--quiet); }

@@ -39,6 +39,11 @@ export function page(): Page {
 <main>
   <section id="servers-section" aria-labelledby="servers-title">
     <h2 id="servers-title">Servers</h2>
+    <div id="finder" role="search" hidden>
+      <label for="find">Find</label>
+      <input id="find" type="search" autocomplete="off" spellcheck="false" placeholder="name, state, digest or tool" aria-keyshortcuts="/" aria-controls="servers">
+      <span id="found" role="status"></span>
+    </div>
     <div id="servers"></div>
   </section>
   <section id="incidents-section" aria-labelledby="incidents-title" hidden>

@@ -14,9 +14,10 @@ import {
   type TracingConfig,
   tracer,
   tracingConfig,
+  verifyAuditLog,
 } from '../../gateway/index.ts';
 import { startCollector } from '../fakes/otlp-collector.ts';
-import { fakeServer, runGateway } from '../gateway/gateway.ts';
+import { type Answer, fakeServer, runGateway } from '../gateway/gateway.ts';
 import { runWatched, type Watched } from '../gateway/watching/watched.ts';
 import { commandPath, describeWith, toolCache } from './harness/needs.ts';
 
@@ -183,6 +184,40 @@ describeWith(['chromium'], 'the status page', () => {
     await page.getByRole('button', { name: 'Stop files' }).waitFor();
   });
 
+  test.each([
+    ['phone', 'dark', { width: 360, height: 740 }],
+    ['desktop', 'light', { width: 1280, height: 900 }],
+  ] as const)('finds one of two hundred servers by keyboard, on a %s in %s', async (device, colorScheme, viewport) => {
+    const names = Array.from({ length: 200 }, (_, at) => `server-${at}`);
+    await using watched = await runWatched({
+      servers: Object.fromEntries(names.map((name) => [name, { options: { lazy: true } }])),
+      fake: { 'server-77': { dieAtStart: true } },
+    });
+    const session = await watched.session('server-123');
+    await watched.call('server-123', session, 'echo', { message: 'x' });
+    await watched.session('server-77').catch(() => undefined);
+    const { page, errors } = await open(watched, { viewport, colorScheme });
+    const shown = () => page.locator('article:not([hidden]) h3 span:first-child').allTextContents();
+    await page.getByRole('heading', { name: 'server-199' }).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('ECHO run');
+    expect(await shown()).toEqual(['server-123']);
+    await page.getByText('1 of 200 shown').waitFor();
+    // A reading shows no card that isn't asked for, and leaves the field as it is.
+    await page.waitForTimeout(2500);
+    expect(await shown()).toEqual(['server-123']);
+    await picture(page, `found-${device}-${colorScheme}`);
+    await page.keyboard.press('Escape');
+    expect(await shown()).toHaveLength(200);
+    await page.keyboard.type('failing');
+    expect(await shown()).toEqual(['server-77']);
+    await page.keyboard.press('Escape');
+    await page.keyboard.type('/server-19');
+    expect(await shown()).toEqual([]);
+    await picture(page, `not-found-${device}-${colorScheme}`);
+    expect(errors).toEqual([]);
+  });
+
   test('says so where there are no servers, and where the gateway is gone', async () => {
     const watched = await runWatched({ servers: {} });
     const { page } = await open(watched, { viewport: { width: 360, height: 740 } });
@@ -235,6 +270,37 @@ describeWith(['chromium'], 'the status page', () => {
       return { ran, fetched };
     });
     expect(refused).toEqual({ ran: false, fetched: false });
+  });
+});
+
+describeWith(['root', 'mount'], 'the audit log on a disk that is full', () => {
+  test('lets no call through, loses none that was answered, and goes on when there is room', async () => {
+    const disk = await mkdtemp(join(tmpdir(), 'full-disk-'));
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=96k', 'none', disk]);
+    try {
+      await using watched = await runWatched({}, new Map(), join(disk, 'audit'));
+      const session = await watched.session('fake');
+      let answered = 0;
+      let refused: Answer | undefined;
+      for (let at = 0; at < 2000 && !refused; at += 1) {
+        const answer = await watched.call('fake', session, 'echo', { message: 'x' });
+        if (answer.error) refused = answer;
+        else answered += 1;
+      }
+      expect(refused?.error).toMatchObject({ code: -32000 });
+      expect(answered).toBeGreaterThan(20);
+      expect((await watched.call('fake', session, 'echo', { message: 'x' })).error).toMatchObject({ code: -32000 });
+      const done = async () => (await watched.records()).filter(({ outcome }) => outcome === 'answered').length;
+      expect(await done()).toBeGreaterThanOrEqual(answered);
+      expect((await verifyAuditLog(watched.folder)).faults).toEqual([]);
+      await run('mount', ['-o', 'remount,size=1m', disk]);
+      expect((await watched.call('fake', session, 'echo', { message: 'x' })).error).toBeUndefined();
+      expect(await done()).toBeGreaterThanOrEqual(answered + 1);
+      expect((await verifyAuditLog(watched.folder)).faults).toEqual([]);
+    } finally {
+      await run('umount', ['-l', disk]);
+      await rm(disk, { recursive: true, force: true });
+    }
   });
 });
 
