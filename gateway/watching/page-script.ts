@@ -88,7 +88,7 @@ function show({ servers, incidents, audit }) {
     make('time', { dateTime: at, title: at }, new Date(at).toLocaleTimeString()), told(incident))));
   byId('audit-section').hidden = false;
   byId('audit').textContent = audit
-    ? audit.trouble || 'Record ' + audit.n + ', ' + audit.hash
+    ? audit.trouble || (audit.n === 0 ? 'Nothing is recorded yet.' : 'Record ' + audit.n + ', ' + audit.hash)
     : 'No audit log is written.';
   byId('audit').classList.toggle('trouble', Boolean(audit && audit.trouble));
 }
