@@ -1,7 +1,17 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { McpBuildError } from '../../errors/index.ts';
+import { isFault, McpBuildError } from '../../errors/index.ts';
 import { withFileLock } from '../../files/index.ts';
 import { atTurnsEnd } from '../turn.ts';
 import { type Head, headOf, LINE_LIMIT, lineOf, START, type Telling } from './audit-chain.ts';
@@ -46,17 +56,22 @@ interface Waiting {
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
   const { folder, segmentSize = SEGMENT, keepSegments, now = Date.now } = options;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const release = await alone(folder);
   try {
-    return await open();
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const release = await alone(folder);
+    try {
+      return await open(release);
+    } catch (error) {
+      await release();
+      throw error;
+    }
   } catch (error) {
-    await release();
-    throw error;
+    throw isFault(error) ? error : unwritable(folder, (error as NodeJS.ErrnoException).code ?? String(error));
   }
 
-  async function open(): Promise<AuditLog> {
+  async function open(release: () => Promise<void>): Promise<AuditLog> {
     const segments = await segmentsOf(folder);
+    if (segments.length > 0 && !existsSync(join(folder, HEAD))) throw broken(folder);
     let number = segments.at(-1)?.number ?? 1;
     let file = openSync(join(folder, segmentName(number)), 'a+', 0o600);
     const headFile = openSync(join(folder, HEAD), segments.length === 0 ? 'w+' : 'r+', 0o600);
@@ -157,7 +172,11 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
       }
       number += 1;
       size = 0;
-      fsyncSync(before);
+      try {
+        fsyncSync(before);
+      } catch {
+        // What the kernel has of it stays; only a loss of power could take it.
+      }
       closeSync(before);
       if (keepSegments === undefined) return;
       for (let old = number - keepSegments; old > 0; old -= 1) {
@@ -255,13 +274,15 @@ async function alone(folder: string): Promise<() => Promise<void>> {
   const released = withFileLock(join(folder, 'writer.lock'), hold, 2_000);
   released.catch((cause) =>
     taken.reject(
-      new McpBuildError({
-        code: 'audit-log-busy',
-        message: `Another gateway writes the audit log in ${folder}`,
-        input: folder,
-        fix: 'Stop it, or give this one a log of its own with --audit-log.',
-        cause,
-      }),
+      isFault(cause, 'busy')
+        ? new McpBuildError({
+            code: 'audit-log-busy',
+            message: `Another gateway writes the audit log in ${folder}`,
+            input: folder,
+            fix: 'Stop it, or give this one a log of its own with --audit-log.',
+            cause,
+          })
+        : cause,
     ),
   );
   await taken.promise;

@@ -10,6 +10,7 @@ import {
   hashToken,
   type Identity,
   metrics,
+  openAuditLog,
   recorder,
   type TracingConfig,
   tracer,
@@ -297,6 +298,22 @@ describeWith(['root', 'mount'], 'the audit log on a disk that is full', () => {
       expect((await watched.call('fake', session, 'echo', { message: 'x' })).error).toBeUndefined();
       expect(await done()).toBeGreaterThanOrEqual(answered + 1);
       expect((await verifyAuditLog(watched.folder)).faults).toEqual([]);
+    } finally {
+      await run('umount', ['-l', disk]);
+      await rm(disk, { recursive: true, force: true });
+    }
+  });
+});
+
+describeWith(['root', 'mount'], 'the audit log on a disk that can’t be written', () => {
+  test('lets no gateway start', async () => {
+    const disk = await mkdtemp(join(tmpdir(), 'read-only-'));
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=96k,ro', 'none', disk]);
+    try {
+      await expect(openAuditLog({ folder: disk })).rejects.toMatchObject({
+        code: 'audit-log-unwritable',
+        message: expect.stringContaining('EROFS'),
+      });
     } finally {
       await run('umount', ['-l', disk]);
       await rm(disk, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -175,6 +175,26 @@ describe('the audit log', () => {
     expect(await verifyAuditLog(folder)).toMatchObject({ records: told.taken, faults: [] });
     await written(2);
     expect(await verifyAuditLog(folder)).toMatchObject({ records: told.taken + 2, faults: [] });
+  });
+
+  test('that can’t be made says why, and not that another gateway writes it', async () => {
+    await mkdir(folder);
+    await writeFile(join(folder, 'file'), '');
+    await expect(openAuditLog({ folder: join(folder, 'file', 'audit') })).rejects.toMatchObject({
+      code: 'audit-log-unwritable',
+      message: expect.stringContaining('ENOTDIR'),
+    });
+    // A segment that is a folder: root can't write to it either.
+    await writeFile(join(folder, 'head'), '');
+    await mkdir(join(folder, 'audit-00000001.jsonl'));
+    await expect(openAuditLog({ folder })).rejects.toMatchObject({ code: 'audit-log-unwritable' });
+  });
+
+  test('without its head is broken', async () => {
+    await written(3);
+    await rm(join(folder, 'head'));
+    await expect(openAuditLog({ folder })).rejects.toMatchObject({ code: 'audit-log-broken' });
+    expect((await verifyAuditLog(folder)).faults.length).toBeGreaterThan(0);
   });
 
   test('kill -9 in the middle of writing loses nothing of what it said was written', async () => {
