@@ -126,10 +126,8 @@ function card(name) {
   const digest = make('p', { className: 'digest' });
   const trouble = make('p', { className: 'trouble', hidden: true });
   const figures = make('dl', {});
-  const chart = document.createElementNS(SVG, 'svg');
-  chart.setAttribute('viewBox', '0 0 60 20');
-  chart.setAttribute('preserveAspectRatio', 'none');
-  chart.setAttribute('role', 'img');
+  const calls = chart('calls', 'wrong');
+  const times = chart('slowest', 'mean');
   const rows = make('tbody', {});
   const tools = make('details', { hidden: true }, make('summary', {}),
     make('table', {}, make('thead', {}, make('tr', {}, ...['Tool', 'Calls', 'Failed', 'Mean'].map((text) => make('th', { scope: 'col' }, text)))), rows));
@@ -137,7 +135,7 @@ function card(name) {
   const stop = make('button', { type: 'button' });
   const restart = make('button', { type: 'button' }, 'Restart');
   const controls = make('div', { className: 'controls' }, stop, restart);
-  const root = make('article', {}, make('h3', {}, make('span', {}, name), state), digest, trouble, figures, chart, tools, refused, controls);
+  const root = make('article', {}, make('h3', {}, make('span', {}, name), state), digest, trouble, figures, calls.root, times.root, tools, refused, controls);
   let action = 'stop';
   const order = async (what) => {
     if (what !== 'start' && !confirm((what === 'stop' ? 'Stop ' : 'Restart ') + name + '? Its clients’ calls will fail.')) return;
@@ -167,7 +165,12 @@ function card(name) {
     const facts = [['Clients', server.sessions], ['Calls', server.calls], ['Failed', server.failed], ['Last hour', hour],
       ['Mean', hour ? milliseconds(mean) : '–'], ['Longest', hour ? milliseconds(Math.max(...busy.map(({ slowest }) => slowest))) : '–']];
     figures.replaceChildren(...facts.map(([label, value]) => make('div', {}, make('dt', {}, label), make('dd', {}, String(value)))));
-    draw(chart, server.minutes, hour);
+    const most = Math.max(1, ...server.minutes.map((minute) => minute.calls));
+    calls.draw(hour > 0, 'Calls a minute: ' + most + ' at most', hour + ' calls in the last hour, ' + most + ' a minute at most',
+      server.minutes.map((minute) => minute.calls / most), server.minutes.map((minute) => minute.failed / most));
+    const slowest = Math.max(...busy.map((minute) => minute.slowest), 1e-3);
+    times.draw(hour > 0, 'Time of a call: ' + milliseconds(slowest) + ' at most', 'Calls of the last hour took ' + milliseconds(mean) + ', ' + milliseconds(slowest) + ' at most',
+      server.minutes.map((minute) => minute.calls && minute.slowest / slowest), server.minutes.map((minute) => minute.calls && minute.mean / slowest));
     tools.hidden = server.tools.length === 0;
     tools.firstChild.textContent = server.tools.length + (server.tools.length === 1 ? ' tool called' : ' tools called');
     rows.replaceChildren(...server.tools.map((tool) => make('tr', {}, make('th', { scope: 'row' }, tool.name), ...[tool.calls, tool.failed, milliseconds(tool.mean)].map((value) => make('td', {}, String(value))))));
@@ -181,21 +184,26 @@ function card(name) {
   } };
 }
 
-function draw(chart, minutes, hour) {
-  chart.classList.toggle('empty', hour === 0);
-  chart.setAttribute('aria-label', hour + ' calls in the last hour');
-  const most = Math.max(1, ...minutes.map(({ calls }) => calls));
-  const bar = (at, from, height, name) => {
-    const rect = document.createElementNS(SVG, 'rect');
-    for (const [key, value] of Object.entries({ x: at + 0.1, width: 0.8, y: from, height, class: name })) rect.setAttribute(key, value);
-    return rect;
-  };
-  chart.replaceChildren(...minutes.flatMap(({ calls, failed }, at) => {
-    if (calls === 0) return [];
-    const height = calls / most * 20;
-    const wrong = failed / most * 20;
-    return [bar(at, 20 - height, height - wrong, 'calls'), ...(failed ? [bar(at, 20 - wrong, wrong, 'wrong')] : [])];
-  }));
+// The last hour, a bar a minute, and before it another one: two paths, however many bars.
+function chart(behind, before) {
+  const svg = document.createElementNS(SVG, 'svg');
+  for (const [key, value] of Object.entries({ viewBox: '0 0 60 20', preserveAspectRatio: 'none', role: 'img' })) svg.setAttribute(key, value);
+  const paths = [behind, before].map((name) => {
+    const path = document.createElementNS(SVG, 'path');
+    path.setAttribute('class', name);
+    svg.append(path);
+    return path;
+  });
+  const caption = make('figcaption', {});
+  const root = make('figure', { hidden: true }, caption, svg);
+  const bars = (parts) => parts.map((part, at) => part > 0 ? 'M' + (at + 0.1) + ' 20v-' + (part * 20).toFixed(2) + 'h.8V20z' : '').join('');
+  return { root, draw(some, title, label, ...series) {
+    root.hidden = !some;
+    if (!some) return;
+    caption.textContent = title;
+    svg.setAttribute('aria-label', label);
+    series.forEach((parts, at) => paths[at].setAttribute('d', bars(parts)));
+  } };
 }
 
 byId('entry').onsubmit = (event) => {

@@ -33,7 +33,7 @@ button:disabled { cursor: wait; color: var(--quiet); }
 #find::placeholder { color: var(--quiet); opacity: 1; }
 #found { color: var(--quiet); font-size: .875rem; }
 #servers { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); align-items: start; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 14rem; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 16rem; }
 article h3 { margin: 0; font-size: 1.05rem; display: flex; gap: .6rem; justify-content: space-between; overflow-wrap: anywhere; }
 .state { font-size: .8rem; font-weight: 600; white-space: nowrap; }
 .up { color: var(--good); } .failing { color: var(--bad); } .starting, .held { color: var(--warn); } .stopped { color: var(--quiet); }
@@ -41,9 +41,9 @@ article h3 { margin: 0; font-size: 1.05rem; display: flex; gap: .6rem; justify-c
 .trouble { color: var(--bad); margin: .25rem 0; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: repeat(3, 1fr); gap: .25rem 1rem; margin: .25rem 0; }
 dt { color: var(--quiet); font-size: .75rem; } dd { margin: 0; font-variant-numeric: tabular-nums; }
-svg { display: block; width: 100%; height: 2.5rem; margin: .4rem 0; border-bottom: 1px solid var(--line); }
-svg.empty { display: none; }
-.calls { fill: var(--bar); } .wrong { fill: var(--bar-bad); }
+figure { margin: .4rem 0; } figure[hidden] { display: none; } figcaption { color: var(--quiet); font-size: .75rem; }
+svg { display: block; width: 100%; height: 2rem; border-bottom: 1px solid var(--line); }
+.calls, .mean { fill: var(--bar); } .wrong { fill: var(--bar-bad); } .slowest { fill: var(--line); }
 details { margin-top: .4rem; } summary { cursor: pointer; color: var(--accent); padding: .3rem 0; }
 table { width: 100%; border-collapse: collapse; font-size: .875rem; }
 th, td { text-align: right; padding: .2rem .3rem; border-top: 1px solid var(--line); font-variant-numeric: tabular-nums; }

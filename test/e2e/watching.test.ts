@@ -111,8 +111,12 @@ describeWith(['chromium'], 'the status page', () => {
     expect(await files.textContent()).toContain('verified sha256:0123456789ab');
     await files.getByText(/tools called/).click();
     expect(await files.getByRole('row').filter({ hasText: 'echo' }).textContent()).toMatch(/echo2/);
+    // Calls and their times over the last hour.
+    await files.getByRole('img', { name: /^5 calls in the last hour, [1-5] a minute at most$/ }).waitFor();
+    await files.getByRole('img', { name: /^Calls of the last hour took \d+ ms, \d+ ms at most$/ }).waitFor();
     // What strangers named is shown as they wrote it, and does nothing.
     expect(await files.getByRole('row').filter({ hasText: 'onerror' }).textContent()).toContain(HOSTILE);
+    expect(await files.locator('path.calls').getAttribute('d')).toMatch(/^M[\d.]+ 20v-[\d.]+h\.8V20z/);
     expect(await page.title()).toBe('mcp-build gateway');
     await page.getByRole('article').filter({ hasText: 'broken' }).getByText('failing').waitFor();
     expect(await page.getByRole('status').textContent()).toBe('2 of 3 servers running, 1 failing');
