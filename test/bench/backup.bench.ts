@@ -9,9 +9,28 @@ import { writeImage } from '../registry/image.ts';
 import { type Contender, published, ratio, report, sideBySide } from './measure.ts';
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
-/** In bytes. Images, whose layers are compressed, and a volume whose content isn't: about what a team's machine holds of each. */
-const IMAGES = [[48_000_000, 30_000_000], [45_000_000, 25_000_000], [60_000_000]];
-const VOLUME = 100_000_000;
+/** In bytes. Images, whose layers are compressed, and a volume whose content isn't: what a team of some servers holds of each. */
+const LAYERS = [[48_000_000, 30_000_000], [45_000_000, 25_000_000], [60_000_000]];
+const IMAGES = [...LAYERS, ...LAYERS, ...LAYERS];
+const VOLUME = 200_000_000;
+
+/** Text of made-up words, the first of them far more often than the last: zstd makes a third of it, as it does of a database of notes. */
+function notes(size: number, seed: number): string {
+  let state = seed;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const letter = () => String.fromCharCode(97 + Math.floor(random() ** 1.5 * 26));
+  const words = Array.from({ length: 8192 }, () => Array.from({ length: 3 + random() * 7 }, letter).join(''));
+  const parts: string[] = [];
+  for (let length = 0; length < size; ) {
+    const word = words[Math.floor(words.length ** random()) - 1] ?? '';
+    parts.push(word);
+    length += word.length + 1;
+  }
+  return parts.join(' ').slice(0, size);
+}
 
 let folder: string;
 let env: NodeJS.ProcessEnv;
@@ -29,10 +48,7 @@ beforeAll(async () => {
   const store = await openLayout(homeOf(env).store);
   for (const [at, layers] of IMAGES.entries()) await store.tag(`server-${at}`, await writeImage(store, layers));
   await mkdir(join(folder, 'volume'));
-  // Text that compresses about as well as a database of notes does.
-  const words = Array.from({ length: 4096 }, (_, at) => Math.sin(at).toString(36).slice(2, 9));
-  const text = Array.from({ length: VOLUME / 8 / 10 }, (_, at) => words[(at * 2654435761) % 4096]).join(' ');
-  for (let at = 0; at < 10; at += 1) await writeFile(join(folder, 'volume', `${at}.txt`), `${at} ${text}`);
+  for (let at = 0; at < 10; at += 1) await writeFile(join(folder, 'volume', `${at}.txt`), notes(VOLUME / 10, at + 1));
 }, 600_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -7,9 +7,12 @@ import { type Entry, unreadable } from './parts.ts';
 import type { Seal } from './seal.ts';
 
 const BLOCK = 512;
-const CHUNK = 512 * 1024;
+/** In bytes: what is read, hashed and compressed at a time. Between two of them the compressor waits for a busy event loop. */
+const CHUNK = 2 * 1024 * 1024;
+/** One is read into, one compressed, one waits. */
+const CHUNKS = 3;
 /** In bytes: what the compressor gives at a time. Node's own 16 KiB are a trip to its threads each. */
-const OUTPUT = 256 * 1024;
+const OUTPUT = 1024 * 1024;
 
 /** What an archive says of itself, in its last entry: the reader compares all it has read with this. */
 export const CONTENTS = '.mcp-build-contents.json';
@@ -71,18 +74,20 @@ export async function writeArchive(
   return { digest: `sha256:${hash.digest('hex')}`, size };
 }
 
-/** Each chunk is compressed while the next one is read, and its memory is free when the one after that is asked for. */
+/** Each chunk is compressed while the next one waits and the one after that is read. */
 async function feed(into: ZstdCompress, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  let taken: Promise<void> = Promise.resolve();
+  const taken: Promise<void>[] = [];
   try {
     for await (const chunk of chunks) {
-      await taken;
-      taken = new Promise((resolve, reject) => {
+      if (taken.length === CHUNKS - 1) await taken.shift();
+      const written = new Promise<void>((resolve, reject) => {
         into.write(chunk, (error) => (error ? reject(error) : resolve()));
       });
-      taken.catch(() => undefined);
+      // Told where it is awaited.
+      written.catch(() => undefined);
+      taken.push(written);
     }
-    await taken;
+    await Promise.all(taken);
     into.end();
   } catch (error) {
     into.destroy(error as Error);
@@ -90,15 +95,14 @@ async function feed(into: ZstdCompress, chunks: AsyncIterable<Uint8Array>): Prom
   }
 }
 
-/** What it yields is good until the chunk after the next one is asked for. */
+/** What it yields is good until `CHUNKS` further ones are asked for. */
 async function* tarOf(
   part: { readonly name: string; readonly path: string },
   entries: readonly Entry[],
 ): AsyncGenerator<Uint8Array> {
   const listed: ContentsEntry[] = [];
-  // In turn: one is read into while the other is compressed.
-  const memory = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)] as const;
-  let turn: 0 | 1 = 0;
+  const memory: Buffer[] = [];
+  let turn = 0;
   for (const entry of entries) {
     const { stat, type, path, target } = entry;
     const common = {
@@ -126,10 +130,12 @@ async function* tarOf(
       const hash = createHash('sha256');
       for (let done = 0; done < size; ) {
         const length = Math.min(CHUNK, size - done);
-        turn = turn === 0 ? 1 : 0;
-        const { bytesRead } = await file.read(memory[turn], 0, length, done);
+        turn = (turn + 1) % CHUNKS;
+        const block = memory[turn] ?? Buffer.allocUnsafeSlow(CHUNK);
+        memory[turn] = block;
+        const { bytesRead } = await file.read(block, 0, length, done);
         if (bytesRead === 0) throw unreadable(entry.file, 'became shorter while it was read');
-        const chunk = memory[turn].subarray(0, bytesRead);
+        const chunk = block.subarray(0, bytesRead);
         hash.update(chunk);
         done += bytesRead;
         yield chunk;
