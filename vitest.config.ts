@@ -15,8 +15,10 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          // Each file talks to the same daemon and the same two cores.
-          fileParallelism: false,
+          // Two at a time: they wait for containers, registries and clients more than they compute. `run.ts` gives each worker a Docker daemon of
+          // its own; where there is only one daemon it runs one file at a time.
+          maxWorkers: 2,
+          setupFiles: ['test/e2e/harness/worker.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
         },

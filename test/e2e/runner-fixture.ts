@@ -17,15 +17,11 @@ import {
   textEntry,
 } from '../fakes/docker-image.ts';
 import { type Dockerd, testDocker } from './dockerd.ts';
+import { missing } from './harness/needs.ts';
 
-/** Why these tests can't run here. */
+/** Why these tests can't run here. @throws Error with CI=true, as `missing` does */
 export function lacking(): string | undefined {
-  if (!existsSync('/bin/busybox')) return 'no /bin/busybox to build an image from (apt-get install busybox-static)';
-  if (process.env.DOCKER_HOST) return undefined;
-  if (process.getuid?.() !== 0) return 'no DOCKER_HOST, and only root can start dockerd';
-  return ['/usr/bin/dockerd', '/usr/sbin/dockerd'].some((path) => existsSync(path))
-    ? undefined
-    : 'dockerd is not installed';
+  return missing('busybox', 'docker');
 }
 
 export interface Stage {
@@ -34,6 +30,8 @@ export interface Stage {
   readonly store: Store;
   readonly folder: string;
   readonly state: string;
+  /** Where private files of its runs are kept: memory that the daemon sees too, and no other test. */
+  readonly memory: string;
   /** An image that holds a shell and this machine's Node. */
   image(image: TestImage): Promise<Descriptor>;
   /** A shell script as the server. */
@@ -70,6 +68,7 @@ const MAIN = fileURLToPath(new URL('./runner-process.ts', import.meta.url));
 export async function stage(engine: () => Promise<Dockerd> = testDocker): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'runner-e2e-'));
   const daemon = await engine();
+  const memory = await mkdtemp('/dev/shm/runner-e2e-');
   const store = await openLayout(join(folder, 'store'));
   const state = join(folder, 'state');
   const shellLayer = await putLayer(store, await busyboxEntries());
@@ -83,6 +82,7 @@ export async function stage(engine: () => Promise<Dockerd> = testDocker): Promis
     store,
     folder,
     state,
+    memory,
     image,
     shell: (script) => image({ entrypoint: ['/bin/sh', '-c', script, 'server'] }),
     async node(script) {
@@ -112,7 +112,7 @@ export async function stage(engine: () => Promise<Dockerd> = testDocker): Promis
       const config = { host: daemon.host, store: join(folder, 'store'), state, image: of, ...more };
       const child = spawn(process.execPath, ['--no-warnings', MAIN, JSON.stringify(config)], {
         stdio: ['pipe', 'pipe', 'pipe'],
-        env: { ...process.env, ...(more.env as Record<string, string>), XDG_RUNTIME_DIR: '' },
+        env: { ...process.env, ...(more.env as Record<string, string>), XDG_RUNTIME_DIR: memory },
       });
       child.stdin.on('error', () => undefined);
       children.add(child);
@@ -124,6 +124,7 @@ export async function stage(engine: () => Promise<Dockerd> = testDocker): Promis
       // The reaper ends three seconds after its last run, and takes up to ten for runs that were killed.
       await daemon.stop();
       await rm(folder, { recursive: true, force: true });
+      await rm(memory, { recursive: true, force: true });
     },
   };
 }
@@ -147,12 +148,11 @@ export async function ended(child: ChildProcessWithoutNullStreams): Promise<Ende
 }
 
 /** What a machine has that a run could leave behind. */
-export async function leftovers({ runtime }: Stage): Promise<{ containers: string[]; files: string[] }> {
+export async function leftovers({ runtime, memory }: Stage): Promise<{ containers: string[]; files: string[] }> {
   const containers = (await runtime.list({ 'io.mcp-build.owner.uid': String(process.getuid?.()) })).map(
     ({ name }) => name,
   );
-  const files = (await readdir('/dev/shm')).filter((name) => name.startsWith('mcp-build-'));
-  return { containers, files };
+  return { containers, files: await readdir(memory) };
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, timeout: number): Promise<number> {

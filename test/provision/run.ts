@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import http from 'node:http';
 import { constants, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import type { Dockerd } from '../e2e/dockerd.ts';
 import { toolCache } from '../e2e/harness/needs.ts';
 import { root } from '../e2e/harness/tree.ts';
 import { currentBases } from './bases.ts';
@@ -16,6 +17,9 @@ const PROJECTS: Readonly<Record<Exclude<Mode, 'start'>, readonly string[]>> = {
   bench: ['bench'],
   soak: ['soak'],
 };
+
+/** As many as `vitest.config.ts` lets run at once. */
+const WORKERS = 2;
 
 /** The child that runs now, for signals that come to us alone. */
 let running: ReturnType<typeof spawn> | undefined;
@@ -49,8 +53,9 @@ async function main(what: Mode, args: readonly string[]): Promise<number> {
       '/sbin',
     ].join(delimiter),
   };
-  const docker = await findDocker();
-  if (docker.host !== undefined) environment.DOCKER_HOST = docker.host;
+  const docker = await findDocker(what === 'test' ? WORKERS : 1);
+  if (docker.hosts[0] !== undefined) environment.DOCKER_HOST = docker.hosts[0];
+  if (docker.hosts.length > 1) environment.MCP_BUILD_TEST_DOCKER_HOSTS = docker.hosts.join(' ');
   let stopBases = () => undefined as unknown;
   try {
     const bases = await currentBases(environment);
@@ -88,6 +93,8 @@ async function runTests(
         '--reporter=default',
         '--reporter=./test/provision/reporter.ts',
       ];
+      if (project === 'e2e' && environment.MCP_BUILD_TEST_DOCKER_HOSTS === undefined)
+        vitest.push('--no-file-parallelism');
       const code = await run(process.execPath, ['node_modules/vitest/vitest.mjs', ...vitest, ...args], {
         ...environment,
         MCP_BUILD_TEST_COUNT: file,
@@ -127,19 +134,33 @@ function run(command: string, args: readonly string[], environment: NodeJS.Proce
   });
 }
 
-/** The daemon that is there, else one of our own where root can start it, else none, with the reason on stderr. */
-async function findDocker(): Promise<{ readonly host?: string; stop(): Promise<void> }> {
-  const none = { stop: async () => undefined };
+interface Daemons {
+  readonly hosts: readonly string[];
+  stop(): Promise<unknown>;
+}
+
+/** The daemon that is there, else as many of our own as are asked for where root can start them, else none, with the reason on stderr. */
+async function findDocker(count: number): Promise<Daemons> {
+  const found = (hosts: readonly string[]) => ({ hosts, stop: async () => undefined });
   const given = process.env.DOCKER_HOST;
-  if (given) return { host: given, ...none };
+  if (given) return found([given]);
   const socket = '/var/run/docker.sock';
-  if (await answers(socket)) return { host: `unix://${socket}`, ...none };
+  if (await answers(socket)) return found([`unix://${socket}`]);
   try {
     const { startDockerd } = await import('../e2e/dockerd.ts');
-    return await startDockerd();
+    const daemons: Dockerd[] = [];
+    const stop = () => Promise.all(daemons.map((daemon) => daemon.stop()));
+    try {
+      // One after the other: two that start at once would both make the bridge that they share.
+      while (daemons.length < count) daemons.push(await startDockerd());
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return { hosts: daemons.map(({ host }) => host), stop };
   } catch (error) {
     process.stderr.write(`No Docker: ${error instanceof Error ? error.message : String(error)}\n`);
-    return none;
+    return found([]);
   }
 }
 
