@@ -1,6 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,11 +9,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Descriptor } from '../../registry/index.ts';
 import { readImage } from '../../runner/index.ts';
 import { fileEntry } from '../fakes/docker-image.ts';
+import { commandPath, missing } from './harness/needs.ts';
 import { ended, lacking, leftovers, type Stage, stage, until } from './runner-fixture.ts';
 
-const CC = '/usr/bin/cc';
-const CLIENT = ['/usr/bin/docker', '/usr/local/bin/docker'].find((path) => existsSync(path));
-const reason = lacking() ?? (CLIENT ? undefined : 'no docker client to compare with');
+const CLIENT = commandPath('docker');
+const reason = lacking() ?? missing('cc', 'docker client');
 const PAGE = fileURLToPath(new URL('../../docs/runner.md', import.meta.url));
 const BEGIN = '<!-- compared: begin -->';
 const END = '<!-- compared: end -->';
@@ -66,10 +65,9 @@ describe.skipIf(reason)(`the walls beside docker's own${reason ? ` [skipped: ${r
     const script = PROBES(gateway || '172.17.0.1', (tcp.address() as AddressInfo).port, udp.address().port);
     // Names no user, as most images that are offered in public don't.
     image = await on.image({ entrypoint: ['/bin/sh', '-c', script, 'server'], user: '' });
-    if (!existsSync(CC)) return;
     const program = join(on.folder, 'calls');
     const source = fileURLToPath(new URL('./runner-hostile/calls.c', import.meta.url));
-    await promisify(execFile)(CC, ['-static', '-O1', '-o', program, source]);
+    await promisify(execFile)('cc', ['-static', '-O1', '-o', program, source]);
     calls = await on.files([await fileEntry(program, 'bin/calls')], {
       entrypoint: ['/bin/calls', 'untraced'],
       user: '',

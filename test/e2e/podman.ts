@@ -1,19 +1,16 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dockerd } from './dockerd.ts';
+import { missing } from './harness/needs.ts';
 
 const PROGRAM = '/usr/bin/podman';
-const INIT = '/usr/libexec/podman/catatonit';
 
-/** Why Podman can't be tried here. */
+/** Why Podman can't be tried here. @throws Error with CI=true, as `missing` does */
 export function lackingPodman(): string | undefined {
-  if (!existsSync('/bin/busybox')) return 'no /bin/busybox to build an image from (apt-get install busybox-static)';
-  if (process.getuid?.() !== 0) return 'only root can start a Podman of its own here';
-  return existsSync(PROGRAM) && existsSync(INIT) ? undefined : 'podman and catatonit are not installed';
+  return missing('busybox', 'root', 'podman', 'catatonit');
 }
 
 /** Podman's Docker API on a private socket, with storage of its own. @throws Error with its log when it doesn't come up */

@@ -2,8 +2,8 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe } from 'vitest';
 
-/** `docker` is a daemon that run.ts found or started; `root` the user; anything else is a command on PATH. */
-export type Need = 'docker' | 'root' | (string & {});
+/** `docker` is a daemon that run.ts found or started, `docker client` the command; `root` the user; `busybox` a static one; anything else is a command on PATH. */
+export type Need = 'docker' | 'docker client' | 'root' | 'busybox' | (string & {});
 
 /** The folder outside the checkout that provision.sh fills. */
 export function toolCache(environment: NodeJS.ProcessEnv = process.env): string {
@@ -36,7 +36,10 @@ export function describeWith(needs: readonly Need[], name: string, tests: () => 
 
 function isThere(need: Need): boolean {
   if (need === 'docker') return dockerIsThere();
+  if (need === 'docker client') return commandPath('docker') !== undefined;
   if (need === 'root') return process.getuid?.() === 0;
+  // Images are made of it alone, so the one that needs no library, by its place.
+  if (need === 'busybox') return isExecutable('/bin/busybox');
   return commandPath(need) !== undefined;
 }
 
