@@ -105,6 +105,12 @@ apt_packages() {
     have systemd-socket-activate || wanted="$wanted systemd"
     # Podman's reaper of orphans is a package of its own.
     have podman && have catatonit || wanted="$wanted podman catatonit"
+    # A desktop's session with a keyring.
+    for command in dbus-run-session gnome-keyring-daemon secret-tool; do have $command || wanted="$wanted dbus dbus-daemon gnome-keyring libsecret-tools"; done
+    # With it come the headers of the C library, without which nothing compiles.
+    have cc || wanted="$wanted gcc libc6-dev"
+    # What test images are made of: the one without libraries.
+    [ -x /bin/busybox ] || wanted="$wanted busybox-static"
     python3 -m pip --version >/dev/null 2>&1 || wanted="$wanted python3-pip"
   fi
   [ -n "$wanted" ] || return 0
@@ -130,6 +136,9 @@ apt_packages() {
   have python3 || lack python3 "$reason"
   if [ "$what" = test ]; then
     for package in docker-compose docker-registry skopeo umoci age zstd chromium podman catatonit systemd-socket-activate; do have $package || lack $package "$reason"; done
+    [ -x /bin/busybox ] || lack busybox "$reason"
+    for command in dbus-run-session gnome-keyring-daemon secret-tool; do have $command || lack $command "$reason"; done
+    have cc || lack cc "$reason"
   fi
 }
 
