@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, type FileHandle, link, open, realpath, rename, rm } from 'node:fs/promises';
 import { McpBuildError } from '../../errors/index.ts';
-import { temporaryBeside } from '../../files/index.ts';
+import { temporaryBeside, writeAtomic } from '../../files/index.ts';
 
 /** In bytes. Claude Code keeps its history beside its servers. */
 const LIMIT = 64 * 1024 * 1024;
@@ -49,12 +49,16 @@ export interface Exchanged {
   readonly backup: string;
 }
 
+/** Gives a file a second name, as `link` of Node does. */
+export type Link = (path: string, name: string) => Promise<void>;
+
 /**
  * Puts another text in a file's place, keeping what was there beside it. The file is never absent and never half-written. Where
  * somebody else wrote it since it was read, nothing is done; a writer that hits the last instant finds its bytes in the backup.
+ * @param second Node's own; where it says that the file system has no second names, the backup is a copy
  * @throws McpBuildError `client-file-changed`, `client-file-read-only`
  */
-export async function exchange(before: ClientBytes, text: string, now: Date): Promise<Exchanged> {
+export async function exchange(before: ClientBytes, text: string, now: Date, second: Link = link): Promise<Exchanged> {
   const { file, path, bytes } = before;
   const old = await open(path, 'r');
   const temporary = temporaryBeside(path);
@@ -78,7 +82,7 @@ export async function exchange(before: ClientBytes, text: string, now: Date): Pr
     } finally {
       await fresh.close();
     }
-    const backup = await linkAside(path, now);
+    const { backup, copied } = await keepAside(before, stat.mode, now, second);
     // The name must still mean what was read: editors put a new file in its place.
     const current = await open(path, 'r');
     const same = await current
@@ -89,7 +93,16 @@ export async function exchange(before: ClientBytes, text: string, now: Date): Pr
       await rm(backup, { force: true });
       throw changed(file);
     }
-    await rename(temporary, path);
+    await rename(temporary, path).catch(async (cause: NodeJS.ErrnoException) => {
+      await rm(backup, { force: true });
+      // A file that is mounted by itself, as containers have them, can't be replaced.
+      throw ['EBUSY', 'EXDEV', 'EACCES', 'EPERM', 'EROFS'].includes(cause.code ?? '') ? readOnly(file) : cause;
+    });
+    if (copied) {
+      // The old file has no name any more, but is still open here: what was put into it since it was copied goes into the backup.
+      const last = await contentOf(old, file);
+      if (!last.equals(bytes)) await writeAtomic(backup, last, stat.mode & 0o777);
+    }
     return { backup };
   } finally {
     await old.close();
@@ -97,17 +110,52 @@ export async function exchange(before: ClientBytes, text: string, now: Date): Pr
   }
 }
 
-/** A second name for the very file: whatever an unlucky writer still puts into it is in the backup. */
-async function linkAside(path: string, now: Date): Promise<string> {
+/** By which the file system says that it has no second names: FAT, many network and FUSE file systems, a file mounted by itself. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EXDEV',
+  'EMLINK',
+  'EINVAL',
+]);
+
+/** A second name for the very file: whatever an unlucky writer still puts into it is in the backup. A copy of it where there are none. */
+async function keepAside(
+  { path, bytes }: ClientBytes,
+  mode: number,
+  now: Date,
+  second: Link,
+): Promise<{ readonly backup: string; readonly copied: boolean }> {
   const stamp = now.toISOString().replace(/[-:]/g, '').replace(/\..*$/, 'Z');
+  let copied = false;
   for (let number = 0; ; number += 1) {
     const backup = `${path}.before-mcp-build-${stamp}${number === 0 ? '' : `-${number}`}`;
     try {
-      await link(path, backup);
-      return backup;
+      await (copied ? copyTo(backup, bytes, mode) : second(path, backup));
+      return { backup, copied };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || number > 99) throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (!copied && NO_LINKS.has(code)) {
+        copied = true;
+        number -= 1;
+      } else if (code !== 'EEXIST' || number > 99) throw error;
     }
+  }
+}
+
+/** On the disk before the file is exchanged, and never over anything that is there. */
+async function copyTo(backup: string, bytes: Buffer, mode: number): Promise<void> {
+  const copy = await open(backup, 'wx', mode & 0o777);
+  try {
+    await copy.writeFile(bytes);
+    await copy.sync();
+  } catch (error) {
+    await rm(backup, { force: true });
+    throw error;
+  } finally {
+    await copy.close();
   }
 }
 

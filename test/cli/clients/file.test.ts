@@ -59,6 +59,47 @@ describe('a client’s file', () => {
     expect(await readFile(backup, 'utf8')).toBe('{"old": 1}\r\nlate');
   });
 
+  describe.each(['EPERM', 'ENOTSUP', 'ENOSYS', 'EXDEV', 'EMLINK'])('where second names fail with %s', (code) => {
+    const refuse = async () => {
+      throw Object.assign(new Error(`${code}: link`), { code });
+    };
+
+    it('is copied to its backup, which is on the disk before the file is exchanged', async () => {
+      const { backup } = await exchange(await readClient(file), '{"new": 1}', NOW, refuse);
+      expect(await readFile(file, 'utf8')).toBe('{"new": 1}');
+      expect(await readFile(backup, 'utf8')).toBe('{"old": 1}\r\n');
+      expect((await stat(backup)).mode & 0o777).toBe(0o640);
+      expect((await stat(backup)).ino).not.toBe((await stat(file)).ino);
+      expect((await readdir(folder)).length).toBe(2);
+    });
+
+    it('keeps every backup', async () => {
+      for (const text of ['1', '2', '3']) await exchange(await readClient(file), text, NOW, refuse);
+      expect((await readdir(folder)).length).toBe(4);
+      expect(await readFile(`${file}.before-mcp-build-20261122T102030Z-2`, 'utf8')).toBe('2');
+    });
+
+    it('is left as it is when somebody writes it in the last instant, and nothing stays beside it', async () => {
+      const before = await readClient(file);
+      const late = async () => {
+        await writeFile(file, '{"theirs": 1}');
+        return refuse();
+      };
+      await expect(exchange(before, 'mine', NOW, late)).rejects.toMatchObject({ code: 'client-file-changed' });
+      expect(await readFile(file, 'utf8')).toBe('{"theirs": 1}');
+      expect(await readdir(folder)).toEqual(['mcp.json']);
+    });
+  });
+
+  it('a backup that can’t be made for another reason leaves it as it is', async () => {
+    const full = async () => {
+      throw Object.assign(new Error('ENOSPC: link'), { code: 'ENOSPC' });
+    };
+    await expect(exchange(await readClient(file), 'mine', NOW, full)).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(await readFile(file, 'utf8')).toBe('{"old": 1}\r\n');
+    expect(await readdir(folder)).toEqual(['mcp.json']);
+  });
+
   it('stays a link where it is one', async () => {
     const target = join(folder, 'dotfiles.json');
     await rename(file, target);
