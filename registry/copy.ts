@@ -136,8 +136,9 @@ async function listsOf(run: Run, subjects: readonly Descriptor[]): Promise<reado
   return subjects.map((subject) => lists.get(subject.digest)!).filter((list) => list.referrers.length > 0);
 }
 
+/** The root's own last: who finds that signed can rely on what each platform's manifest needs being there. */
 async function copyReferrers(run: Run, lists: readonly List[], depth: number): Promise<void> {
-  for (const { subject, referrers } of lists) {
+  const copyOne = async ({ subject, referrers }: List): Promise<void> => {
     if (depth === DEPTH || referrers.length > REFERRERS) throw tooMany(run.from.name, subject);
     const there = new Set((await run.to.referrers(subject.digest)).map((one) => one.digest));
     const trees: Tree[] = [];
@@ -154,7 +155,10 @@ async function copyReferrers(run: Run, lists: readonly List[], depth: number): P
       run.totals.referrers++;
     });
     await copyReferrers(run, await listsOf(run, referrers), depth + 1);
-  }
+  };
+  // Where a registry keeps lists by tag, each subject's is watched for a while after it was written.
+  await openPool(LISTS).each(lists.slice(0, -1), copyOne);
+  await openPool(LISTS).each(lists.slice(-1), copyOne);
 }
 
 async function treeOfReferrer(run: Run, referrer: Descriptor, subject: Descriptor): Promise<Tree | undefined> {

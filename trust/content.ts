@@ -1,4 +1,4 @@
-import { verified } from '../digest/index.ts';
+import { checked, type Digest, verified } from '../digest/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import {
   childrenOf,
@@ -18,18 +18,30 @@ export interface Platform {
 }
 
 type Problem = Content['problems'][number];
-type Reading = Pick<Store, 'read' | 'open' | 'name'>;
+type Reading = Pick<Store, 'read' | 'open' | 'name' | 'has'>;
+
+/** Layers that were read whole from one registry, by their digests, and those that are being read. */
+export type ReadLayers = Map<Digest, Promise<void>>;
+
+/** In bytes: a layer below this is read as soon as it is asked for. */
+const WORTH_ASKING = 256 * 1024;
 
 /**
  * Hashes an image's manifests and configs, and with `layers` its layers, all the way down, and reports each that isn't what its digest
  * names. Never trusts that a store did it on the way in.
  * @param platforms which images of an index to descend into: all, none, or one platform's
+ * @param once layers that need not be read from another repository of the same registry again: of them it is asked whether they are there. Those
+ * that are read are added to it
  * @throws what the store throws for anything else than wrong or missing bytes, such as an unreachable registry
  */
 export async function verifyContent(
   store: Reading,
   subject: Descriptor,
-  options: { readonly layers?: boolean; readonly platforms?: 'all' | 'none' | Platform } = {},
+  options: {
+    readonly layers?: boolean;
+    readonly platforms?: 'all' | 'none' | Platform;
+    readonly once?: ReadLayers | undefined;
+  } = {},
 ): Promise<Content & { readonly platforms: readonly Descriptor[] }> {
   const layers = options.layers ?? true;
   const wanted = options.platforms ?? 'all';
@@ -45,9 +57,7 @@ export async function verifyContent(
       problems.push({ digest: blob.digest, reason: `${blob.digest} is an index within an index` });
       return;
     }
-    await reporting(blob, problems, async () => {
-      for await (const _ of hashed(store, blob));
-    });
+    await reporting(blob, problems, () => readOnce(store, blob, options.once));
   });
   return { layers, problems, platforms };
 }
@@ -77,6 +87,27 @@ async function manifestOf(store: Reading, at: Descriptor, problems: Problem[]): 
 function hashed(store: Reading, { digest, size, ...rest }: Descriptor): AsyncIterable<Uint8Array> {
   const descriptor = { ...rest, digest, size };
   return verified(store.open?.(descriptor) ?? store.read(descriptor), { name: digest, integrity: digest, size });
+}
+
+async function readOnce(store: Reading, blob: Descriptor, once: ReadLayers | undefined): Promise<void> {
+  if (!once || blob.size < WORTH_ASKING) return readWhole(store, blob);
+  const elsewhere = once.get(blob.digest);
+  const known = await elsewhere?.then(
+    () => true,
+    () => false,
+  );
+  // One that isn't there is read all the same, to fail as the registry has it.
+  if (known && (await store.has(blob))) return;
+  const reading = readWhole(store, blob);
+  once.set(blob.digest, reading);
+  return reading;
+}
+
+/** Nothing of it is kept, so it can be read into memory that is used again. */
+async function readWhole(store: Reading, blob: Descriptor): Promise<void> {
+  const { digest, size } = blob;
+  const bytes = store.open?.(blob, { lent: true }) ?? store.read(blob);
+  for await (const _ of checked(bytes, { name: digest, integrity: digest, size }));
 }
 
 /** Blobs read at a time. */

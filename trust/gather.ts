@@ -2,7 +2,7 @@ import type { Digest } from '../digest/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import { type Descriptor, isIndexType, parseManifest, readDocument, type Store } from '../registry/index.ts';
 import { BUNDLE_LIMIT, parseBundle } from './bundle.ts';
-import { type Platform, verifyContent } from './content.ts';
+import { type Platform, type ReadLayers, verifyContent } from './content.ts';
 import type { Accepted, Asked, Attestation, Evidence, Said } from './evidence.ts';
 import { inParallel } from './parallel.ts';
 import { readStatement } from './statement.ts';
@@ -17,6 +17,8 @@ export interface GatherOptions {
   readonly platforms?: 'all' | 'none' | Platform;
   /** Hash the layers too, and not only manifests and configs. Default false. */
   readonly layers?: boolean;
+  /** Layers that were read from other repositories of the same registry, and need not be read again; see `verifyContent`. */
+  readonly once?: ReadLayers | undefined;
   readonly asked?: Asked;
   readonly accepted?: Accepted | undefined;
 }
@@ -35,6 +37,7 @@ export async function gather(
   const { platforms, ...content } = await verifyContent(store, root, {
     layers: options.layers ?? false,
     platforms: options.platforms ?? 'all',
+    once: options.once,
   });
   if (
     platforms.length === 0 &&

@@ -1,6 +1,6 @@
 export { type Attached, attach, attest, signImage } from './attach.ts';
 export { BUNDLE_TYPE, type Bundle, formatBundle, type KeyMaterial, parseBundle, type Testimony } from './bundle.ts';
-export { type Platform, verifyContent } from './content.ts';
+export { type Platform, type ReadLayers, verifyContent } from './content.ts';
 export type { Accepted, Asked, Attestation, Content, Evidence, Said } from './evidence.ts';
 export { type Followed, type FollowOptions, followRoot, type TufMetadata } from './follow.ts';
 export { type GatherOptions, gather } from './gather.ts';

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Integrity, isIntegrity } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import type { FetchOptions } from '../adapter.ts';
+import { eachAsked } from '../asking.ts';
 import type { NpmArtifact } from '../lock.ts';
 import { instant } from './artifacts.ts';
 import { npmConfiguration } from './configuration.ts';
@@ -40,9 +41,6 @@ export interface NpmSignature {
   readonly sig: string;
 }
 
-/** Documents asked for at the same time. */
-const PARALLEL = 12;
-
 /** Each locked file with what its registry says; a registry that can't be asked is an answer, too. @throws McpBuildError `npm-config-invalid` */
 export async function listNpm(
   artifacts: readonly NpmArtifact[],
@@ -50,16 +48,9 @@ export async function listNpm(
 ): Promise<ReadonlyMap<NpmArtifact, NpmListing>> {
   const configuration = await npmConfiguration(options);
   const documents = packuments(configuration, join(options.cache, 'packuments'), options.signal);
-  const found = new Map<NpmArtifact, NpmListing>();
-  const queue = [...artifacts];
-  const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const artifact = next;
-      found.set(artifact, await documents.of(artifact.name).then((document) => listingOf(document, artifact), failed));
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, queue.length) }, worker));
-  return found;
+  return eachAsked(artifacts, (artifact) =>
+    documents.of(artifact.name).then((document) => listingOf(document, artifact), failed),
+  );
 }
 
 function failed(error: unknown): NpmListing {

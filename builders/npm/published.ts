@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Integrity, isIntegrity } from '../../digest/index.ts';
 import { isFault } from '../../errors/index.ts';
 import type { FetchOptions } from '../adapter.ts';
+import { eachAsked } from '../asking.ts';
 import type { NpmArtifact } from '../lock.ts';
 import { npmConfiguration } from './configuration.ts';
 import { packuments } from './packuments.ts';
@@ -16,15 +17,12 @@ export async function published(
 ): Promise<ReadonlyMap<NpmArtifact, readonly Integrity[]>> {
   const configuration = await npmConfiguration(options);
   const documents = packuments(configuration, join(options.cache, 'packuments'), options.signal);
-  const found = new Map<NpmArtifact, readonly Integrity[]>();
-  for (const artifact of artifacts) {
+  return eachAsked(artifacts, async (artifact) => {
     const packument = await documents.of(artifact.name).catch((error: unknown) => {
       if (isFault(error, 'package-not-found')) return undefined;
       throw error;
     });
     const dist = packument?.versions[artifact.version]?.dist as { integrity?: unknown } | undefined;
-    const hashes = typeof dist?.integrity === 'string' ? dist.integrity.split(/\s+/).filter(isIntegrity) : [];
-    found.set(artifact, hashes);
-  }
-  return found;
+    return typeof dist?.integrity === 'string' ? dist.integrity.split(/\s+/).filter(isIntegrity) : [];
+  });
 }

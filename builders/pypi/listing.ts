@@ -1,6 +1,7 @@
 import { type Integrity, integrityFromHex } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import type { FetchOptions } from '../adapter.ts';
+import { eachAsked } from '../asking.ts';
 import type { WheelArtifact } from '../lock.ts';
 import { normalizeProject } from '../source.ts';
 import { sessionFor } from './fetch.ts';
@@ -24,8 +25,6 @@ export type WheelListing =
         | undefined;
     };
 
-const PARALLEL = 12;
-
 /** Each locked wheel with what the first index that knows its name says; an index that can't be asked is an answer, too. */
 export async function listWheels(
   artifacts: readonly WheelArtifact[],
@@ -33,8 +32,6 @@ export async function listWheels(
 ): Promise<ReadonlyMap<WheelArtifact, WheelListing>> {
   const session = await sessionFor(options);
   const { indexes } = session.client.configuration;
-  const found = new Map<WheelArtifact, WheelListing>();
-  const queue = [...artifacts];
   const listingOf = async (artifact: WheelArtifact): Promise<WheelListing> => {
     let failure: McpBuildError | undefined;
     // The index that the lock names first: another one may have the name for something else.
@@ -53,11 +50,7 @@ export async function listWheels(
     }
     return failure ? { state: 'unreachable', error: failure } : { state: 'gone' };
   };
-  const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) found.set(next, await listingOf(next));
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, queue.length) }, worker));
-  return found;
+  return eachAsked(artifacts, listingOf);
 }
 
 function describe(first: ListedFile, own: readonly ListedFile[], files: readonly ListedFile[]): WheelListing {

@@ -1,5 +1,6 @@
 import { type Integrity, integrityFromHex } from '../../digest/index.ts';
 import type { FetchOptions } from '../adapter.ts';
+import { eachAsked } from '../asking.ts';
 import type { WheelArtifact } from '../lock.ts';
 import { normalizeProject } from '../source.ts';
 import { sessionFor } from './fetch.ts';
@@ -13,15 +14,13 @@ export async function published(
   options: FetchOptions,
 ): Promise<ReadonlyMap<WheelArtifact, readonly Integrity[]>> {
   const session = await sessionFor(options);
-  const found = new Map<WheelArtifact, readonly Integrity[]>();
-  for (const artifact of artifacts) {
+  return eachAsked(artifacts, async (artifact) => {
     const hashes = new Set<Integrity>();
     for (const index of session.client.configuration.indexes) {
       for (const listed of (await session.files(index, normalizeProject(artifact.name), options.signal)) ?? []) {
         if (listed.file === artifact.file && listed.sha256) hashes.add(integrityFromHex('sha256', listed.sha256));
       }
     }
-    found.set(artifact, [...hashes]);
-  }
-  return found;
+    return [...hashes];
+  });
 }

@@ -110,8 +110,9 @@ async function statementsWithin(folder: LockFolder, options: StatementOptions): 
   }
   subjects.push({ descriptor: index, platforms: all });
   const said: Said[] = [];
+  const materialsFor = materialsOf(folder, cache.open);
   for (const { descriptor: subject, platforms } of subjects) {
-    const materials = await materialsOf(folder, platforms, cache.open);
+    const materials = await materialsFor(platforms);
     const provenance = provenancePredicate({ ...buildOf(lock, options), materials, platforms });
     said.push({ subject, predicate: 'provenance', value: provenance });
     said.push({ subject, predicate: 'cyclonedx', value: cyclonedx(materials, subject.digest) });

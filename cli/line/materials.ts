@@ -7,7 +7,7 @@ import {
   type Open,
   type Platform,
 } from '../../builders/index.ts';
-import { describeWheel } from '../../builders/pypi/index.ts';
+import { describeWheel, type WheelDescription } from '../../builders/pypi/index.ts';
 import { type Material, type Materials, nameOf } from '../../trust/index.ts';
 import { builderDigest, version } from '../version.ts';
 import type { LockFolder } from './folder.ts';
@@ -24,14 +24,21 @@ const nativeNpm = z.object({
   ),
 });
 
-/** A lock in the words of trust: what one platform's image, or all of them, were built from. @param open reads wheels, whose index says nothing of licences */
-export async function materialsOf(
-  { lock, files }: LockFolder,
+/**
+ * A lock in the words of trust: what one platform's image, or all of them, were built from. Each wheel is read once, for however many of them is
+ * asked. @param open reads wheels, whose index says nothing of licences
+ */
+export function materialsOf(folder: LockFolder, open: Open): (platforms: readonly Platform[]) => Promise<Materials> {
+  const describe = describer(folder.lock, folder.files, open);
+  return (platforms) => materialsWith(folder, platforms, describe);
+}
+
+async function materialsWith(
+  { lock }: LockFolder,
   platforms: readonly Platform[],
-  open: Open,
+  describe: Describe,
 ): Promise<Materials> {
   const found: Material[] = [];
-  const describe = await describer(lock, files, open);
   const seen = new Set<string>();
   for (const platform of platforms) {
     for (const { name, files } of lock.platforms[platform]?.layers ?? []) {
@@ -68,29 +75,21 @@ export async function materialsOf(
 }
 
 type Described = Pick<Material, 'license' | 'needs'>;
+type Describe = (file: Artifact, platform: Platform) => Promise<Described>;
 
-async function describer(
-  lock: Lock,
-  files: LockFolder['files'],
-  open: Open,
-): Promise<(file: Artifact, platform: Platform) => Promise<Described>> {
+function describer(lock: Lock, files: LockFolder['files'], open: Open): Describe {
   if (lock.source.ecosystem === 'npm') {
     const native = nativeNpm.safeParse(JSON.parse(files['package-lock.json'] ?? '{}'));
     const packages = native.success ? native.data.packages : {};
     return async (file, platform) => (file.kind === 'npm' ? npmDescription(file, platform, lock, packages) : {});
   }
-  const known = new Map<string, Promise<Described>>();
-  return (file, platform) => {
-    if (file.kind !== 'wheel') return Promise.resolve({});
-    const key = `${file.file} ${platform}`;
-    const description =
-      known.get(key) ??
-      describeWheel(file, open).then(({ license, requires }) => ({
-        license,
-        needs: wheelsNamed(lock, platform, requires),
-      }));
-    known.set(key, description);
-    return description;
+  const known = new Map<string, Promise<WheelDescription>>();
+  return async (file, platform) => {
+    if (file.kind !== 'wheel') return {};
+    const description = known.get(file.integrity) ?? describeWheel(file, open);
+    known.set(file.integrity, description);
+    const { license, requires } = await description;
+    return { license, needs: wheelsNamed(lock, platform, requires) };
   };
 }
 

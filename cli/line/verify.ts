@@ -11,6 +11,7 @@ import {
   gather,
   type Platform,
   type Policy,
+  type ReadLayers,
   type Verdict,
 } from '../../trust/index.ts';
 
@@ -21,6 +22,8 @@ export interface VerifyOptions {
   readonly layers: boolean;
   /** Which images of an index count. */
   readonly platforms: 'all' | Platform;
+  /** Layers that need not be read again. */
+  readonly once?: ReadLayers | undefined;
   readonly asked?: Asked;
   readonly accepted?: Accepted | undefined;
 }
@@ -31,7 +34,8 @@ export async function evidenceOf(
   image: Descriptor,
   options: Omit<VerifyOptions, 'policy' | 'now'>,
 ): Promise<Evidence> {
-  const evidence = await gather(store, image, { layers: options.layers, platforms: options.platforms });
+  const { layers, platforms, once } = options;
+  const evidence = await gather(store, image, { layers, platforms, once });
   return {
     ...evidence,
     ...(options.asked ? { asked: options.asked } : {}),

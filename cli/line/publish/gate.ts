@@ -1,7 +1,7 @@
 import type { Digest } from '../../../digest/index.ts';
 import { McpBuildError } from '../../../errors/index.ts';
 import type { Descriptor, Store } from '../../../registry/index.ts';
-import { type Asked, assess, type Check, failures, gather } from '../../../trust/index.ts';
+import { type Asked, assess, type Check, failures, gather, type ReadLayers } from '../../../trust/index.ts';
 import { remoteStore } from '../image.ts';
 import { requirePass, verifyImage } from '../verify.ts';
 import { askedOf, type Job, type PublishSettings } from './job.ts';
@@ -40,12 +40,14 @@ export async function requireAccepted(
 
 /**
  * Reads what the registry serves, every byte of it, over a connection of its own and without anything that is kept here, and judges it by what a
- * stranger has: the policy. @throws McpBuildError what the verdict says, with exit 3
+ * stranger has: the policy. @param once layers that were read for another server of this publish: of them it is asked whether they are there
+ * @throws McpBuildError what the verdict says, with exit 3
  */
 export async function verifyAsStranger(
   job: Job,
   digest: Digest,
   { policy, environment, plainHttp, certificates, now }: PublishSettings,
+  once?: ReadLayers,
 ): Promise<void> {
   const store = remoteStore(job.reference, {
     environment,
@@ -58,6 +60,7 @@ export async function verifyAsStranger(
     now,
     layers: true,
     platforms: 'all',
+    once,
     asked: askedOf(job),
   });
   requirePass(verdict, `${job.image}@${digest}`);

@@ -1,3 +1,4 @@
+import type { ReadLayers } from '../../../trust/index.ts';
 import type { Job } from './job.ts';
 
 /**
@@ -9,11 +10,19 @@ export interface Mounts {
   has(job: Job): void;
   /** Runs `push`, with a repository to mount the base from where there is one. */
   after(job: Job, push: (mountFrom: string | undefined) => Promise<void>): Promise<void>;
+  /** Layers that this publish has read back from the server's registry. */
+  read(job: Job): ReadLayers;
 }
 
 export function mounts(): Mounts {
   const known = new Map<string, Promise<string | undefined>>();
+  const read = new Map<string, ReadLayers>();
   return {
+    read: ({ reference: { registry } }) => {
+      const layers: ReadLayers = read.get(registry) ?? new Map();
+      read.set(registry, layers);
+      return layers;
+    },
     has: (job) => {
       const base = baseOf(job);
       if (!known.has(base)) known.set(base, Promise.resolve(job.reference.repository));

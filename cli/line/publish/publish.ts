@@ -171,7 +171,7 @@ interface Delivery {
 }
 
 async function deliver({ job, image, local, remote, offer }: Delivery, work: Work): Promise<number> {
-  const { settings, step } = work;
+  const { settings, step, mounts } = work;
   const { home, environment, workspace, policy, manifest, now } = settings;
   const parent = join(home.root, 'publish');
   await mkdir(parent, { recursive: true });
@@ -195,7 +195,7 @@ async function deliver({ job, image, local, remote, offer }: Delivery, work: Wor
     step('push');
     const sent = await pushed({ job, image, local, remote, stage }, work);
     step('verify');
-    await verifyAsStranger(job, image.digest, settings);
+    await verifyAsStranger(job, image.digest, settings, mounts.read(job));
     step('tag');
     const there = await tagged(remote, job.immutable);
     if (there && there.digest !== image.digest) throw tagImmutable(job, there);
