@@ -1,8 +1,20 @@
 import { chmod, link, lstat, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { exchange, readClient } from '../../../cli/clients/index.ts';
+
+const others = vi.hoisted(() => ({ beforeRename: async () => {} }));
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  return {
+    ...real,
+    rename: async (from: string, to: string) => {
+      await others.beforeRename();
+      return real.rename(from, to);
+    },
+  };
+});
 
 const NOW = new Date('2026-11-22T10:20:30.400Z');
 
@@ -89,6 +101,35 @@ describe('a client’s file', () => {
       expect(await readFile(file, 'utf8')).toBe('{"theirs": 1}');
       expect(await readdir(folder)).toEqual(['mcp.json']);
     });
+  });
+
+  it('what a writer puts into it between the last look and the exchange is in the backup, linked or copied', async () => {
+    const refuse = async () => {
+      throw Object.assign(new Error('EPERM: link'), { code: 'EPERM' });
+    };
+    for (const second of [undefined, refuse]) {
+      await writeFile(file, '{"old": 1}');
+      const before = await readClient(file);
+      others.beforeRename = async () => {
+        others.beforeRename = async () => {};
+        await writeFile(file, '{"late": 1}');
+      };
+      const { backup } = await exchange(before, 'mine', NOW, second);
+      expect(await readFile(file, 'utf8')).toBe('mine');
+      expect(await readFile(backup, 'utf8')).toBe('{"late": 1}');
+    }
+  });
+
+  it.each(['EBUSY', 'EXDEV'])('that is mounted by itself (%s) is left as it is, and told', async (code) => {
+    others.beforeRename = async () => {
+      others.beforeRename = async () => {};
+      throw Object.assign(new Error(`${code}: rename`), { code });
+    };
+    await expect(exchange(await readClient(file), 'mine', NOW)).rejects.toMatchObject({
+      code: 'client-file-read-only',
+    });
+    expect(await readFile(file, 'utf8')).toBe('{"old": 1}\r\n');
+    expect(await readdir(folder)).toEqual(['mcp.json']);
   });
 
   it('a backup that can’t be made for another reason leaves it as it is', async () => {
