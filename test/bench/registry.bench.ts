@@ -1,14 +1,16 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { copy, openLayout, openRemote, parseRemoteReference } from '../../registry/index.ts';
+import { openLayout } from '../../registry/index.ts';
 import { commandPath, describeWith } from '../e2e/harness/needs.ts';
 import { type Server, startDockerRegistry } from '../e2e/registry-servers.ts';
 import { writeImage } from '../registry/image.ts';
 import { median, published, report } from './measure.ts';
+import type { Order, Took } from './registry-copy.ts';
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 /** In bytes; 100 MB, as an image of a Python server has them. */
@@ -18,13 +20,16 @@ const tool = (command: string) => commandPath(command)!;
 let folder: string;
 let main: string;
 let server: Server;
+let running: ChildProcess;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'registry-bench-'));
   main = published();
   server = await startDockerRegistry(join(folder, 'registry'));
+  running = fork(join(import.meta.dirname, 'registry-copy.ts'), { execArgv: [] });
 });
 afterAll(async () => {
+  running?.kill();
   await server?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
@@ -34,8 +39,8 @@ type Cost = number;
 
 interface Way {
   readonly name: string;
-  readonly push: (from: string, to: string) => Promise<Cost>;
-  readonly pull: (from: string, to: string) => Promise<Cost>;
+  readonly push: (from: string, to: string) => Promise<Took>;
+  readonly pull: (from: string, to: string) => Promise<Took>;
 }
 
 /** A command, with what it and its children took: the second line of `times` (POSIX). */
@@ -53,43 +58,40 @@ async function run(...command: readonly string[]): Promise<Cost> {
   ].reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
 }
 
-async function inProcess(work: () => Promise<unknown>): Promise<Cost> {
-  const before = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
+async function command(...words: readonly string[]): Promise<Took> {
+  const started = performance.now();
+  const cost = await run(...words);
+  return { seconds: (performance.now() - started) / 1000, cost };
+}
+
+async function inProcess(order: Order): Promise<Took> {
+  running.send(order);
+  const [took] = await once(running, 'message', { signal: AbortSignal.timeout(60_000) });
+  return took as Took;
 }
 
 const WAYS: readonly Way[] = [
   {
     name: 'mcp-build',
-    push: (from, to) =>
-      inProcess(async () => {
-        const layout = await openLayout(from);
-        const reference = parseRemoteReference(to);
-        await copy(layout, openRemote(reference), await layout.resolve('image'), { tags: [reference.tag!] });
-      }),
-    pull: (from, to) =>
-      inProcess(async () => {
-        const reference = parseRemoteReference(from);
-        const remote = openRemote(reference);
-        await copy(remote, await openLayout(to), await remote.resolve(reference.tag!), { tags: ['image'] });
-      }),
+    push: (from, to) => inProcess({ direction: 'push', layout: from, remote: to }),
+    pull: (from, to) => inProcess({ direction: 'pull', layout: to, remote: from }),
   },
   {
     name: 'mcp-build, as a process',
-    push: (from, to) => run(process.execPath, main, 'copy', `oci:${from}:image`, to),
-    pull: (from, to) => run(process.execPath, main, 'copy', from, `oci:${to}:image`),
+    push: (from, to) => command(process.execPath, main, 'copy', `oci:${from}:image`, to),
+    pull: (from, to) => command(process.execPath, main, 'copy', from, `oci:${to}:image`),
   },
   {
     name: 'crane',
-    push: (from, to) => run(tool('crane'), 'push', from, to),
-    pull: (from, to) => run(tool('crane'), 'pull', '--format', 'oci', from, to),
+    push: (from, to) => command(tool('crane'), 'push', from, to),
+    pull: (from, to) => command(tool('crane'), 'pull', '--format', 'oci', from, to),
   },
   {
     name: 'skopeo',
-    push: (from, to) => run(tool('skopeo'), 'copy', '--dest-tls-verify=false', `oci:${from}:image`, `docker://${to}`),
-    pull: (from, to) => run(tool('skopeo'), 'copy', '--src-tls-verify=false', `docker://${from}`, `oci:${to}:image`),
+    push: (from, to) =>
+      command(tool('skopeo'), 'copy', '--dest-tls-verify=false', `oci:${from}:image`, `docker://${to}`),
+    pull: (from, to) =>
+      command(tool('skopeo'), 'copy', '--src-tls-verify=false', `docker://${from}`, `oci:${to}:image`),
   },
 ];
 
@@ -106,8 +108,8 @@ describeWith(['docker-registry', 'crane', 'skopeo'], 'registry', () => {
       for (const [at, way] of WAYS.entries()) {
         const target = `${server.host}/round${round + 1}/way${at}:1`;
         const pulled = join(folder, `pulled-${round}-${at}`);
-        const push = await timed(() => way.push(source, target));
-        const pull = await timed(() => way.pull(target, pulled));
+        const push = await way.push(source, target);
+        const pull = await way.pull(target, pulled);
         await rm(pulled, { recursive: true, force: true });
         if (round < 0) continue;
         seconds.get(way.name)!.push.push(push.seconds);
@@ -135,9 +137,3 @@ describeWith(['docker-registry', 'crane', 'skopeo'], 'registry', () => {
     }
   });
 });
-
-async function timed(work: () => Promise<Cost>): Promise<{ readonly seconds: number; readonly cost: Cost }> {
-  const started = performance.now();
-  const cost = await work();
-  return { seconds: (performance.now() - started) / 1000, cost };
-}
