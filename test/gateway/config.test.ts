@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,6 +11,8 @@ import { loadConfig, parseConfig, parseDuration, readCommand } from '../../gatew
 const parse = (value: unknown, environment = {}) => parseConfig(JSON.stringify(value), 'config.json', environment);
 const one = (entry: object, proxy: object = {}) =>
   parse({ mcpProxy: { addr: ':9090', ...proxy }, mcpServers: { it: entry } }).servers[0];
+
+const sample = (name: string) => readFileSync(join(import.meta.dirname, `../fixtures/tbxark/${name}.json`), 'utf8');
 
 function codeOf(run: () => unknown): { readonly code: string; readonly input: string | undefined } | undefined {
   try {
@@ -165,6 +168,54 @@ describe('TBXark’s configuration', () => {
       { name: 'fetch', tokens: ['G'], behind: { target: { source: 'pypi:mcp-server-fetch' } } },
       { name: 'own', tokens: ['O', 'G'], required: true },
       { name: 'far', behind: { kind: 'remote', transport: 'sse' } },
+    ]);
+  });
+
+  test.each(['config', 'documented'])('as its repository shows it: %s.json', (name) => {
+    const { servers, ...config } = parseConfig(sample(name), name, {});
+    expect(config).toMatchObject({ address: { kind: 'tcp', port: 9090 }, hosts: ['mcp.example.com'] });
+    const [github, fetch, amap] = servers;
+    expect(github).toMatchObject({
+      name: 'github',
+      tokens: [name === 'config' ? 'DefaultTokens' : 'DefaultToken'],
+      required: false,
+      logged: true,
+      rules: { filter: { mode: 'block', list: ['create_or_update_file'] } },
+      behind: {
+        target: { source: 'npm:@modelcontextprotocol/server-github', args: [] },
+        environment: { GITHUB_PERSONAL_ACCESS_TOKEN: '<YOUR_TOKEN>' },
+      },
+    });
+    expect(fetch).toMatchObject({
+      name: 'fetch',
+      tokens: [name === 'config' ? 'SpecificTokens' : 'SpecificToken'],
+      required: true,
+      logged: false,
+      behind: { target: { source: 'pypi:mcp-server-fetch', args: [] }, environment: {} },
+    });
+    expect(fetch?.rules.filter).toBeUndefined();
+    // Switched off in the documentation's.
+    if (name === 'documented') expect(amap).toBeUndefined();
+    else expect(amap).toMatchObject({ behind: { kind: 'remote', url: 'https://mcp.amap.com/sse?key=<YOUR_TOKEN>' } });
+  });
+
+  test('as its README showed it in the first generation', () => {
+    const { servers, ...config } = parseConfig(sample('first-generation'), 'config.json', {});
+    expect(config).toMatchObject({ address: { kind: 'tcp', port: 9090 }, hosts: ['my-mcp.example.com'] });
+    expect(servers).toMatchObject([
+      {
+        name: 'fetch',
+        tokens: ['HelloWorld', 'AdminToken'],
+        required: true,
+        logged: true,
+        behind: { target: { source: 'pypi:mcp-server-fetch', args: [] }, environment: {} },
+      },
+      {
+        name: 'amap',
+        tokens: ['AdminToken'],
+        required: false,
+        behind: { kind: 'remote', url: 'https://router.mcp.so/sse/xxxxx', transport: 'sse' },
+      },
     ]);
   });
 

@@ -10,7 +10,7 @@ const config = {
     echo: { command: 'npx', args: ['echo'], options: { toolFilter: { mode: 'block', list: ['other'] } } },
   },
 };
-const echo = fileURLToPath(new URL('./echo.ts', import.meta.url));
+const echo = process.argv[3] ?? fileURLToPath(new URL('./echo.ts', import.meta.url));
 keepYoungSpaceSmall();
 const gateway = await openGateway({
   config: parseConfig(JSON.stringify(config), 'bench', {}),
