@@ -17,6 +17,9 @@ export const META = {
   subscription: 'io.modelcontextprotocol/subscriptionId',
 } as const;
 
+/** So long that most clients' ids have room in their place: see `withId`. */
+const FIRST_ID = 1_000_000_000;
+
 /** What a server said of itself when it was greeted. */
 export interface Hello {
   readonly generation: 'legacy' | 'modern';
@@ -83,7 +86,7 @@ export async function connect(
 ): Promise<Peer> {
   let background = 0;
   const pending = new Map<number, Caller>();
-  let next = 1;
+  let next = FIRST_ID;
   let over: string | undefined;
   let generation: Hello['generation'] = 'legacy';
   const channel: Channel = await open(receive);

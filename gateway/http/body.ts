@@ -1,10 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 
-export type Body = Buffer | 'too-large' | 'gone';
+/** Bodies in several pieces are joined here where they fit, in bytes: new memory costs more than what is copied into it. */
+const JOINED = 1024 * 1024;
+let joined: Buffer | undefined;
+const EMPTY = Buffer.alloc(0);
 
-/** A request's whole body, of at most `limit` bytes. Whoever sends too much is no longer listened to. */
-export function readBody(request: IncomingMessage, limit: number): Promise<Body> {
-  return new Promise((resolve) => {
+/**
+ * What `use` makes of a request's whole body, of at most `limit` bytes. Whoever sends too much is no longer listened to.
+ * @param use may not keep the bytes: their memory is used again. What it throws is thrown
+ */
+export function readBody<T>(
+  request: IncomingMessage,
+  limit: number,
+  use: (body: Buffer) => T,
+): Promise<T | 'too-large' | 'gone'> {
+  return new Promise((resolve, reject) => {
     const declared = request.headers['content-length'];
     if (declared !== undefined && Number(declared) > limit) return resolve('too-large');
     let first: Buffer | undefined;
@@ -21,10 +31,22 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Body>
       else if (more) more.push(chunk);
       else more = [first, chunk];
     });
-    request.once('end', () => resolve(more ? Buffer.concat(more) : (first ?? EMPTY)));
+    request.once('end', () => {
+      try {
+        resolve(use(more ? join(more, length) : (first ?? EMPTY)));
+      } catch (error) {
+        reject(error);
+      }
+    });
     request.once('error', () => resolve('gone'));
     request.once('close', () => resolve('gone'));
   });
 }
 
-const EMPTY = Buffer.alloc(0);
+function join(pieces: readonly Buffer[], length: number): Buffer {
+  if (length > JOINED) return Buffer.concat(pieces, length);
+  joined ??= Buffer.allocUnsafeSlow(JOINED);
+  let at = 0;
+  for (const piece of pieces) at += piece.copy(joined, at);
+  return joined.subarray(0, length);
+}

@@ -94,18 +94,15 @@ export function front(options: FrontOptions): (request: IncomingMessage, respons
       drop(request, response, 415, 'The body must be application/json');
       return undefined;
     }
-    const body = await readBody(request, options.maxBody());
-    if (body === 'gone') return undefined;
-    if (body === 'too-large') {
-      drop(request, response, 413, `A body may have ${options.maxBody()} bytes at most`);
-      return undefined;
-    }
     try {
-      return readMessage(body);
+      const message = await readBody(request, options.maxBody(), readMessage);
+      if (message === 'gone') return undefined;
+      if (message !== 'too-large') return message;
+      drop(request, response, 413, `A body may have ${options.maxBody()} bytes at most`);
     } catch (error) {
       sendFault(response, 400, faultOf(error));
-      return undefined;
     }
+    return undefined;
   }
 
   return (request, response) => {

@@ -2,6 +2,7 @@ import { outline, type Span } from './outline.ts';
 
 /** A line of a server that answers a request, with the place of its id. */
 export interface Answer {
+  /** Nobody else's memory. */
   readonly line: Buffer;
   /** The gateway's own id of the request. */
   readonly id: number;
@@ -49,14 +50,22 @@ export function slowAnswer(line: Buffer): Answer | undefined {
   return Number.isSafeInteger(id) ? { line, id, idSpan, failed: members.has('error') } : undefined;
 }
 
-/** The answer under the id that the client gave. */
-export function withId({ line, idSpan }: Answer, id: string): Buffer {
+/**
+ * The answer under the id that the client gave. One that is no longer than the gateway's own is put in the same memory, and the shorter side moves up to
+ * it: new memory for an answer of some size costs more than all that is done with it.
+ */
+export function withId({ line, idSpan: { start, end } }: Answer, id: string): Buffer {
   const name = Buffer.from(id);
-  const out = Buffer.allocUnsafe(line.length - (idSpan.end - idSpan.start) + name.length);
-  line.copy(out, 0, 0, idSpan.start);
-  name.copy(out, idSpan.start);
-  line.copy(out, idSpan.start + name.length, idSpan.end, line.length);
-  return out;
+  const spare = end - start - name.length;
+  if (spare < 0) return Buffer.concat([line.subarray(0, start), name, line.subarray(end)]);
+  if (start < line.length - end) {
+    line.copyWithin(spare, 0, start);
+    name.copy(line, start + spare);
+    return line.subarray(spare);
+  }
+  name.copy(line, start);
+  line.copyWithin(end - spare, end);
+  return line.subarray(0, line.length - spare);
 }
 
 function isDigit(code: number): boolean {

@@ -1,4 +1,8 @@
 const NEWLINE = 10;
+const RETURN = 13;
+const EMPTY = Buffer.alloc(0);
+/** Of memory that is kept for the next line, in bytes. */
+const MOST_HELD = 1024 * 1024;
 
 /** Takes a stream of bytes apart into lines. */
 export interface Lines {
@@ -10,34 +14,44 @@ export interface Lines {
  * @param overflow told once when a line grows longer than `longest` bytes; nothing is received after that
  */
 export function lines(longest: number, receive: (line: Buffer) => void, overflow: () => void): Lines {
-  let pending: Buffer[] = [];
+  // What has come of a line that isn't whole. Its memory is kept for the next one: new memory costs more than what is copied into it.
+  let held = EMPTY;
   let length = 0;
   let over = false;
+  const hold = (chunk: Buffer, from: number) => {
+    const needed = length + chunk.length - from;
+    if (needed > held.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(4096, 2 ** Math.ceil(Math.log2(needed))));
+      held.copy(larger, 0, 0, length);
+      held = larger;
+    }
+    chunk.copy(held, length, from);
+    length = needed;
+  };
   return {
     push(bytes) {
       if (over) return;
+      // The giver uses this memory again.
       const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
       let from = 0;
       for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-        let end = at;
-        if (end > from && chunk[end - 1] === 13) end -= 1;
-        const last = Buffer.from(chunk.subarray(from, end));
-        const line = length === 0 ? last : Buffer.concat([...pending, last]);
-        pending = [];
+        const line = Buffer.allocUnsafe(length + at - from);
+        held.copy(line, 0, 0, length);
+        chunk.copy(line, length, from, at);
         length = 0;
+        if (held.length > MOST_HELD) held = EMPTY;
         from = at + 1;
-        if (line.length > 0) receive(line);
+        const end = line.at(-1) === RETURN ? line.length - 1 : line.length;
+        if (end > 0) receive(end < line.length ? line.subarray(0, end) : line);
       }
       if (from === chunk.length) return;
-      length += chunk.length - from;
-      if (length > longest) {
+      if (length + chunk.length - from > longest) {
         over = true;
-        pending = [];
+        held = EMPTY;
         overflow();
         return;
       }
-      // The giver uses the memory again.
-      pending.push(Buffer.from(chunk.subarray(from)));
+      hold(chunk, from);
     },
   };
 }

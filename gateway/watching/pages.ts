@@ -70,9 +70,9 @@ export function pages(options: PagesOptions): Pages {
       refuse(response, 415, 'The body must be application/json');
       return;
     }
-    const body = await readBody(request, BODY);
+    const body = await readBody(request, BODY, json);
     if (body === 'gone') return;
-    const parsed = order.safeParse(body === 'too-large' ? undefined : json(body));
+    const parsed = order.safeParse(body);
     if (!parsed.success) {
       refuse(response, 400, 'The body must be {"server": …, "action": "stop", "start" or "restart"}');
       return;

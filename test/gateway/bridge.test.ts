@@ -126,7 +126,7 @@ describe.each(BRIDGES)('the bridge, %s', (which) => {
   });
 
   test('keeps its own variables to itself, and passes every other on', async () => {
-    const script = `process.stdin.on('data', () => console.log(JSON.stringify({jsonrpc: '2.0', id: 1, result: {
+    const script = `process.stdin.on('data', (line) => console.log(JSON.stringify({jsonrpc: '2.0', id: JSON.parse(line).id, result: {
       supportedVersions: ['2026-07-28'], capabilities: {}, instructions: JSON.stringify(process.env)}})))`;
     await using bridge = await runBridge(which, [process.execPath, '-e', script], {
       MCP_BRIDGE_HOSTS: 'x',
