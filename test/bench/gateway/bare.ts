@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 
-/** The least that can pass HTTP on to a server on stdio: no check, no session, no limit. What a proxy costs is measured against it. */
-const child = spawn(process.execPath, ['--no-warnings', fileURLToPath(new URL('./echo.ts', import.meta.url))], {
-  stdio: ['pipe', 'pipe', 'inherit'],
-});
+/** `bare.ts PORT [COMMAND…]`: the least that can pass HTTP on to a server on stdio: no check, no session, no limit. What a proxy costs is measured against it. */
+const echo = [process.execPath, '--no-warnings', fileURLToPath(new URL('./echo.ts', import.meta.url))];
+const [program = '', ...args] = process.argv.length > 3 ? process.argv.slice(3) : echo;
+const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
 const waiting = new Map<number, { readonly id: unknown; readonly response: http.ServerResponse }>();
 let next = 1;
 let rest = '';

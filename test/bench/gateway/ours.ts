@@ -3,7 +3,7 @@ import { keepYoungSpaceSmall } from '../../../cli/line/young.ts';
 import { openGateway, parseConfig } from '../../../gateway/index.ts';
 import { processChannel } from '../../gateway/gateway.ts';
 
-/** Our gateway with a token and a tool filter, in front of a plain child process. */
+/** `ours.ts PORT [ECHO]`: our gateway with a token and a tool filter, in front of a plain child process. */
 const config = {
   mcpProxy: { addr: `127.0.0.1:${process.argv[2] ?? 0}`, options: { authTokens: ['bench-token'] } },
   mcpServers: {
