@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,6 +9,7 @@ import { openLayout } from '../../registry/index.ts';
 import { type Dockerd, testDocker } from '../e2e/dockerd.ts';
 import { commandPath, describeWith } from '../e2e/harness/needs.ts';
 import { programEntries, putImage, putLayer, textEntry } from '../fakes/docker-image.ts';
+import { answers, freePort, tbxarkCommand } from './gateway/peers.ts';
 import { median } from './measure.ts';
 
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
@@ -63,20 +63,6 @@ function others(behind: readonly string[]): readonly Peer[] {
     });
   } else lacking('sparfenyuk’s mcp-proxy', 'provision.sh has not installed uvx');
   return found;
-}
-
-function tbxarkCommand(program: string, port: number, behind: readonly string[]): readonly string[] {
-  const mcpProxy = {
-    baseURL: `http://127.0.0.1:${port}`,
-    addr: `127.0.0.1:${port}`,
-    name: 'p',
-    version: '1',
-    type: 'streamable-http',
-  };
-  const [command, ...args] = behind;
-  const options = { authTokens: ['bench-token'], toolFilter: { mode: 'block', list: ['other'] } };
-  const config = JSON.stringify({ mcpProxy, mcpServers: { echo: { command, args, options } } });
-  return ['sh', '-c', 'f=$(mktemp) && printf %s "$1" >"$f" && exec "$0" --config "$f"', program, config];
 }
 
 interface Measured {
@@ -278,36 +264,4 @@ function ticks(child: ChildProcess): number {
 
 function resident(child: ChildProcess): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${worker(child)}/status`, 'utf8'))?.[1]) / 1024;
-}
-
-async function answers(url: string, child: ChildProcess): Promise<void> {
-  const end = Date.now() + 60_000;
-  const params = { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'probe', version: '1' } };
-  for (;;) {
-    try {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          accept: 'application/json, text/event-stream',
-          authorization: 'Bearer bench-token',
-        },
-        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params }),
-      });
-      if ((await response.text()).includes('"serverInfo"')) return;
-    } catch {
-      // Not yet.
-    }
-    if (child.exitCode !== null || Date.now() > end) throw new Error('it did not start');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }
