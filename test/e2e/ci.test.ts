@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { SIGSTORE_NEEDS, type Sigstore, startSigstore } from '../fakes/sigstore.ts';
 import { type Dockerd, testDocker } from './dockerd.ts';
-import { childEnvironment, cli, MAIN, type Workplace, workplace } from './harness/cli.ts';
+import { childEnvironment, cli, cliDone, MAIN, type Workplace, workplace } from './harness/cli.ts';
 import { withClient } from './harness/clients.ts';
 import { describeWith } from './harness/needs.ts';
 import { root } from './harness/tree.ts';
@@ -20,6 +20,11 @@ const WORKFLOW = '.github/workflows/publish.yml';
 const REF = 'refs/heads/main';
 const SHA = '0123456789abcdef0123456789abcdef01234567';
 const CLAIMS = { repository: REPOSITORY, repositoryId: '101', ownerId: '7', workflow: WORKFLOW, ref: REF };
+
+interface Locked {
+  readonly source: { readonly version: string };
+  readonly tools?: string;
+}
 
 describeWith(['docker', 'docker-registry', 'git', ...SIGSTORE_NEEDS], 'CI', () => {
   let docker: Dockerd;
@@ -157,6 +162,33 @@ rules:
     return answer.ok ? (((await answer.json()) as { tags: readonly string[] | null }).tags ?? []) : [];
   }
 
+  const lockedVersion = (): string =>
+    (JSON.parse(readFileSync(join(repository, 'lockfiles/time/image.lock.json'), 'utf8')) as Locked).source.version;
+
+  let strangers = 0;
+  /** An image starts on a machine that has nothing but one policy, and on none that has another. */
+  async function startsFor(image: string, accepting: string, ...refusing: readonly string[]): Promise<void> {
+    // Each on a machine of its own: whoever has fetched the same image under another name has that one's signatures, too.
+    const stranger = async (text: string) => {
+      strangers += 1;
+      const env = await machine(`stranger${strangers}`, { DOCKER_HOST: docker.host });
+      await mkdir(join(env.HOME ?? '', '.config/mcp-build'), { recursive: true });
+      await writeFile(join(env.HOME ?? '', '.config/mcp-build/policy.yaml'), text);
+      return { ...env, XDG_CONFIG_HOME: join(env.HOME ?? '', '.config') };
+    };
+    const env = await stranger(accepting);
+    const tools = await withClient(
+      'sdk 1.x',
+      { command: process.execPath, args: [MAIN, 'run', image, '--', '--local-timezone=UTC'], cwd: '/', env },
+      (session) => session.tools(),
+    );
+    expect(tools.map(({ name }) => name)).toContain('get_current_time');
+    for (const text of refusing) {
+      const refused = await cli(['run', image], { cwd: '/', env: await stranger(text) });
+      expect(refused.code, `${text}\n${refused.stderr}`).toBe(3);
+    }
+  }
+
   test('GitHub: the job that starts packages changes nothing, and has no identity to ask for', async () => {
     const on = await runner('check', { DOCKER_HOST: docker.host });
     const printed = await runJob('publish.yml', 'check', {}, on);
@@ -175,31 +207,7 @@ rules:
   });
 
   test('a stranger whose policy names that identity can start it, and one who names another repository cannot', async () => {
-    const { version } = (
-      JSON.parse(readFileSync(join(repository, 'lockfiles/time/image.lock.json'), 'utf8')) as {
-        source: { version: string };
-      }
-    ).source;
-    const image = `${registry.host}/mcp/time:${version}`;
-    const stranger = async (name: string, text: string) => {
-      const env = await machine(name, { DOCKER_HOST: docker.host });
-      await mkdir(join(env.HOME ?? '', '.config/mcp-build'), { recursive: true });
-      await writeFile(join(env.HOME ?? '', '.config/mcp-build/policy.yaml'), text);
-      return { ...env, XDG_CONFIG_HOME: join(env.HOME ?? '', '.config') };
-    };
-    const env = await stranger('stranger', policy);
-    const tools = await withClient(
-      'sdk 1.x',
-      { command: process.execPath, args: [MAIN, 'run', image, '--', '--local-timezone=UTC'], cwd: '/', env },
-      (session) => session.tools(),
-    );
-    expect(tools.map(({ name }) => name)).toContain('get_current_time');
-
-    const refused = await cli(['run', image], {
-      cwd: '/',
-      env: await stranger('other', policyText('mallory/servers')),
-    });
-    expect(refused.code).toBe(3);
+    await startsFor(`${registry.host}/mcp/time:${lockedVersion()}`, policy, policyText('mallory/servers'));
   });
 
   test('the action that verifies says the same', async () => {
@@ -209,12 +217,7 @@ rules:
     await writeFile(join(bin, 'mcp-build'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
     await chmod(join(bin, 'mcp-build'), 0o755);
     const with_ = { ...on, env: { ...on.env, PATH: `${bin}:${on.env.PATH}` } };
-    const { version } = (
-      JSON.parse(readFileSync(join(repository, 'lockfiles/time/image.lock.json'), 'utf8')) as {
-        source: { version: string };
-      }
-    ).source;
-    const image = `${registry.host}/mcp/time:${version}`;
+    const image = `${registry.host}/mcp/time:${lockedVersion()}`;
     expect(await runAction('verify', { image, policy: join(repository, 'policy.yaml') }, with_)).toContain('verified');
     await writeFile(join(on.temp, 'other.yaml'), policyText('mallory/servers'));
     await expect(runAction('verify', { image, policy: join(on.temp, 'other.yaml') }, with_)).rejects.toThrow(
@@ -222,10 +225,26 @@ rules:
     );
   });
 
-  test('GitLab: the script of docs/ci.md publishes, too', async () => {
+  test('GitLab: the script of docs/ci.md publishes what its policy lets a stranger start, and no other', async () => {
     const page = await readFile(join(root, 'docs/ci.md'), 'utf8');
-    const text = /```yaml\n(# \.gitlab-ci\.yml\n[\s\S]*?)```/.exec(page)?.[1] ?? '';
-    const pipeline = parse(text) as Record<string, { script: readonly string[] }>;
+    const fileOf = (name: string) =>
+      page
+        .split('```')
+        .find((block) => block.startsWith(`yaml\n# ${name}\n`))!
+        .slice(5);
+    const pipeline = parse(fileOf('.gitlab-ci.yml')) as Record<string, { script: readonly string[] }>;
+    const images = `${registry.host}/gitlab`;
+    const gitlabPolicy = [
+      ['issuer: https://gitlab.com', `issuer: ${sigstore.issuer.gitlabUrl}`],
+      ['root: public-good', `root: ${sigstore.trustedRoot}`],
+      ['registry.example.com/acme/servers', images],
+    ].reduce((text, [public_ = '', own = '']) => {
+      expect(text).toContain(public_);
+      return text.replaceAll(public_, own);
+    }, fileOf('policy.yaml'));
+    const project = join(place.cwd, 'gitlab');
+    cpSync(repository, project, { recursive: true });
+    await writeFile(join(project, 'policy.yaml'), gitlabPolicy);
     const bin = join(place.cwd, '..', 'gitlab-bin');
     await mkdir(bin, { recursive: true });
     await writeFile(join(bin, 'mcp-build'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@" ${'$'}EXTRA\n`);
@@ -233,24 +252,24 @@ rules:
     // The machine of an earlier job, to build nothing twice.
     const env = await machine('check', {
       GITLAB_CI: 'true',
-      CI_SERVER_URL: 'https://gitlab.example.test',
+      CI_SERVER_URL: 'https://gitlab.com',
       CI_PROJECT_PATH: REPOSITORY,
-      CI_PROJECT_URL: `https://gitlab.example.test/${REPOSITORY}`,
+      CI_PROJECT_URL: `https://gitlab.com/${REPOSITORY}`,
       CI_COMMIT_SHA: SHA,
       CI_COMMIT_BRANCH: 'main',
       CI_DEFAULT_BRANCH: 'main',
       CI_JOB_ID: '1',
-      CI_JOB_URL: `https://gitlab.example.test/${REPOSITORY}/-/jobs/1`,
+      CI_JOB_URL: `https://gitlab.com/${REPOSITORY}/-/jobs/1`,
       CI_PIPELINE_ID: '1',
-      CI_REGISTRY_IMAGE: `${registry.host}/gitlab`,
-      SIGSTORE_ID_TOKEN: sigstore.issuer.ciToken(CLAIMS),
+      CI_REGISTRY_IMAGE: images,
+      SIGSTORE_ID_TOKEN: sigstore.issuer.gitlabToken({ project: REPOSITORY, branch: 'main' }),
       EXTRA: '',
     });
     const script = async (job: string, extra: Readonly<Record<string, string>>) => {
       // The registry of this test asks for no password.
       const lines = (pipeline[job]?.script ?? []).filter((line) => !line.includes('mcp-build login'));
       expect(lines.length).toBeGreaterThan(0);
-      return execute('bash', ['-eo', 'pipefail', '-c', lines.join('\n')], repository, {
+      return execute('bash', ['-eo', 'pipefail', '-c', lines.join('\n')], project, {
         ...env,
         PATH: `${bin}:${env.PATH}`,
         ...extra,
@@ -260,7 +279,7 @@ rules:
     const check = await execute(
       'bash',
       ['-eo', 'pipefail', '-c', (pipeline['check-servers']?.script ?? []).join('\n')],
-      repository,
+      project,
       {
         ...unprivileged,
         PATH: `${bin}:${env.PATH}`,
@@ -270,7 +289,70 @@ rules:
     expect(check.code, check.printed).toBe(0);
     const publish = await script('publish-servers', { EXTRA: `--signing-config ${sigstore.signingConfig}` });
     expect(publish.code, publish.printed).toBe(0);
-    const answer = await fetch(`http://${registry.host}/v2/gitlab/time/tags/list`);
-    expect(((await answer.json()) as { tags: readonly string[] }).tags.length).toBeGreaterThan(1);
+    // The same lock gave the same image to both, so it is the signatures that differ.
+    const image = `${images}/time:${lockedVersion()}`;
+    await startsFor(image, gitlabPolicy, policy, gitlabPolicy.replaceAll('acme/', 'mallory/'));
+  });
+
+  test('GitHub: the scheduled job opens a pull request with the newer version, on a branch of its own', async () => {
+    const team = join(place.cwd, 'updating');
+    const remote = join(place.cwd, 'origin.git');
+    const gh = join(place.cwd, '..', 'gh');
+    await mkdir(join(gh, 'bin'), { recursive: true });
+    // GitHub's own program, as far as a pull request needs it; which token it was given is all that it knows of the job.
+    await writeFile(
+      join(gh, 'bin', 'gh'),
+      `#!/bin/sh\nprintf '%s\\n' "$GH_TOKEN $*" >>'${gh}/calls'\n[ "$2" != list ] || echo 0\nfor word; do last=$word; done\n[ "$2" != create ] || cp "$last" '${gh}/body.md'\n`,
+    );
+    await chmod(join(gh, 'bin', 'gh'), 0o755);
+    await mkdir(team);
+    await writeFile(
+      join(team, 'mcp-build.yaml'),
+      'version: 1\nservers:\n  time:\n    source: pypi:mcp-server-time\n    args: [--local-timezone=UTC]\n',
+    );
+    // What a team has that locked some months ago.
+    await cliDone(['lock', 'pypi:mcp-server-time', '--name', 'time', '--release-age', '100'], {
+      cwd: team,
+      env: { ...place.env, DOCKER_HOST: docker.host },
+    });
+    const git = (...words: readonly string[]) =>
+      execFileSync('git', ['-c', 'user.name=team', '-c', 'user.email=team@example.com', ...words], { cwd: team })
+        .toString()
+        .trim();
+    execFileSync('git', ['init', '--quiet', '--bare', '--initial-branch=main', remote]);
+    git('init', '--quiet', '--initial-branch=main');
+    git('add', '.');
+    git('commit', '--quiet', '--message', 'Allow time');
+    git('remote', 'add', 'origin', remote);
+    git('push', '--quiet', 'origin', 'main');
+
+    const base = await runner('update', { DOCKER_HOST: docker.host, GITHUB_EVENT_NAME: 'schedule' });
+    await runJob(
+      'update.yml',
+      'update',
+      {},
+      {
+        ...base,
+        workspace: team,
+        env: { ...base.env, PATH: `${join(gh, 'bin')}:${base.env.PATH}` },
+        github: { repository: REPOSITORY, token: 'token-of-this-job' },
+      },
+    );
+
+    const before = JSON.parse(git('show', 'origin/main:lockfiles/time/image.lock.json')) as Locked;
+    git('fetch', '--quiet', 'origin');
+    const after = JSON.parse(git('show', 'origin/mcp-build/update:lockfiles/time/image.lock.json')) as Locked;
+    const versions = [before, after].map(({ source }) => source.version);
+    expect(versions).toEqual(versions.toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true })));
+    expect(new Set(versions).size).toBe(2);
+    // Tried, as the job says: what it offers is recorded with it.
+    expect(after.tools).toMatch(/^sha256:/);
+    expect(git('rev-parse', 'origin/mcp-build/update~1')).toBe(git('rev-parse', 'origin/main'));
+    const calls = (await readFile(join(gh, 'calls'), 'utf8')).trim().split('\n');
+    expect(calls).toHaveLength(2);
+    expect(calls[1]).toMatch(/^token-of-this-job pr create --base main --head mcp-build\/update /);
+    const body = await readFile(join(gh, 'body.md'), 'utf8');
+    expect(body).toContain(after.source.version);
+    expect(body).toContain('mcp-server-time');
   });
 });

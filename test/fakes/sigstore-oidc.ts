@@ -2,11 +2,14 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import http from 'node:http';
 
 export interface Issuer {
-  /** Of people, and of a CI whose tokens look like GitHub's. */
+  /** Of people, and of CIs whose tokens look like GitHub's and GitLab's. */
   readonly url: string;
   readonly ciUrl: string;
+  readonly gitlabUrl: string;
   emailToken(email: string): string;
   ciToken(claims: CiClaims): string;
+  /** As gitlab.com gives a job on a branch's push. */
+  gitlabToken(claims: GitlabClaims): string;
   stop(): Promise<void>;
 }
 
@@ -20,15 +23,22 @@ export interface CiClaims {
   readonly ref: string;
 }
 
+export interface GitlabClaims {
+  /** `group/name`. */
+  readonly project: string;
+  readonly branch: string;
+}
+
 /** An OpenID issuer: discovery, keys and RS256 tokens. */
 export async function startIssuer(port: number): Promise<Issuer> {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'test', alg: 'RS256', use: 'sig' };
   const url = `http://127.0.0.1:${port}`;
   const ciUrl = `${url}/gha`;
+  const gitlabUrl = `${url}/gitlab`;
   const server = http.createServer((request, response) => {
     response.setHeader('content-type', 'application/json');
-    const issuer = request.url?.startsWith('/gha/') ? ciUrl : url;
+    const issuer = [ciUrl, gitlabUrl].find((one) => `${url}${request.url}`.startsWith(`${one}/`)) ?? url;
     if (request.url?.endsWith('/.well-known/openid-configuration')) {
       response.end(
         JSON.stringify({
@@ -54,6 +64,7 @@ export async function startIssuer(port: number): Promise<Issuer> {
   return {
     url,
     ciUrl,
+    gitlabUrl,
     emailToken: (email) => token({ iss: url, sub: email, email, email_verified: true }),
     ciToken: ({ repository, repositoryId, ownerId, workflow, ref }) => {
       const owner = repository.split('/')[0];
@@ -77,6 +88,31 @@ export async function startIssuer(port: number): Promise<Issuer> {
         sha,
         run_id: '1',
         run_attempt: '1',
+      });
+    },
+    gitlabToken: ({ project, branch }) => {
+      const config = `gitlab.com/${project}//.gitlab-ci.yml@refs/heads/${branch}`;
+      const sha = '0123456789abcdef0123456789abcdef01234567';
+      return token({
+        iss: gitlabUrl,
+        sub: `project_path:${project}:ref_type:branch:ref:${branch}`,
+        namespace_id: '7',
+        namespace_path: project.split('/')[0],
+        project_id: '101',
+        project_path: project,
+        project_visibility: 'public',
+        pipeline_id: '1',
+        pipeline_source: 'push',
+        job_id: '1',
+        ref: branch,
+        ref_type: 'branch',
+        ref_path: `refs/heads/${branch}`,
+        ref_protected: 'true',
+        runner_id: 1,
+        runner_environment: 'gitlab-hosted',
+        sha,
+        ci_config_ref_uri: config,
+        ci_config_sha: sha,
       });
     },
     stop: () => new Promise((resolve) => server.close(() => resolve())),

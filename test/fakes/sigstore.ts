@@ -116,13 +116,19 @@ async function certificateAuthority(folder: string): Promise<void> {
   );
 }
 
-function fulcioConfig({ url, ciUrl }: Issuer): string {
+function fulcioConfig({ url, ciUrl, gitlabUrl }: Issuer): string {
   const text = (value: object) => JSON.stringify(value);
   // With a comment it isn't JSON, which Fulcio would take for its older form with other names.
   return `# YAML\n${text({
     'oidc-issuers': {
       [url]: { 'issuer-url': url, 'client-id': 'sigstore', type: 'email' },
       [ciUrl]: { 'issuer-url': ciUrl, 'client-id': 'sigstore', type: 'ci-provider', 'ci-provider': 'github-workflow' },
+      [gitlabUrl]: {
+        'issuer-url': gitlabUrl,
+        'client-id': 'sigstore',
+        type: 'ci-provider',
+        'ci-provider': 'gitlab-pipeline',
+      },
     },
     'ci-issuer-metadata': {
       'github-workflow': {
@@ -149,6 +155,27 @@ function fulcioConfig({ url, ciUrl }: Issuer): string {
           'source-repository-visibility-at-signing': 'repository_visibility',
         },
         'subject-alternative-name-template': '{{ .url }}/{{ .job_workflow_ref }}',
+      },
+      // As the public instance's configuration has it.
+      'gitlab-pipeline': {
+        'default-template-values': { url: 'https://gitlab.com' },
+        'extension-templates': {
+          'build-signer-uri': 'https://{{ .ci_config_ref_uri }}',
+          'build-signer-digest': 'ci_config_sha',
+          'runner-environment': 'runner_environment',
+          'source-repository-uri': '{{ .url }}/{{ .project_path }}',
+          'source-repository-digest': 'sha',
+          'source-repository-ref': 'refs/{{if eq .ref_type "branch"}}heads/{{ else }}tags/{{end}}{{ .ref }}',
+          'source-repository-identifier': 'project_id',
+          'source-repository-owner-uri': '{{ .url }}/{{ .namespace_path }}',
+          'source-repository-owner-identifier': 'namespace_id',
+          'build-config-uri': 'https://{{ .ci_config_ref_uri }}',
+          'build-config-digest': 'ci_config_sha',
+          'build-trigger': 'pipeline_source',
+          'run-invocation-uri': '{{ .url }}/{{ .project_path }}/-/jobs/{{ .job_id }}',
+          'source-repository-visibility-at-signing': 'project_visibility',
+        },
+        'subject-alternative-name-template': 'https://{{ .ci_config_ref_uri }}',
       },
     },
   })}\n`;
