@@ -1,3 +1,4 @@
+import { CONCEPTS, type Concept, conceptsOf, sentencesOf } from './concepts.ts';
 import { IDIOMS } from './idioms.ts';
 import { MODEL } from './model.ts';
 import { SIGNALS } from './signals.ts';
@@ -21,6 +22,9 @@ export interface Examination {
 /** Everything that is weighed. */
 export const TECHNIQUES = [...SIGNALS, ...IDIOMS];
 
+/** From here on the finding is high, below it is for a person to look at; docs/vetting.md says how often each errs. */
+export const CERTAIN = 1.5;
+
 /** Characters of one text that are read; a description that needs more is itself a finding. */
 const LONGEST = 50_000;
 
@@ -34,19 +38,64 @@ const ENCODED = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,4000}={0,2}(?![A-Za-z0-9+/])
 const HEX = /(?:\\x[0-9a-f]{2}){8,}|(?<![0-9a-f])(?:[0-9a-f]{2}){16,2000}(?![0-9a-f])/gi;
 
 /**
- * Whether texts that are shown to a model try to steer it. Weighs the techniques that were seen in them (`model.ts`); some, like text that
- * nobody sees, are enough alone. docs/vetting.md says how often it errs.
+ * Whether texts that are shown to a model try to steer it. Weighs the techniques that were seen in them and what the most suspicious of their
+ * sentences speaks of (`model.ts`); some, like text that nobody sees, are enough alone. docs/vetting.md says how often it errs.
  */
 export function examine(texts: readonly Text[]): Examination {
-  const signals = signalsOf(texts);
-  const seen = new Set(signals.map(({ id }) => id));
+  const { signals, sentences } = readTexts(texts);
   let score = MODEL.bias;
-  for (const id of seen) score += MODEL.weights[id] ?? 0;
-  return { poisoned: score > 0, score, signals };
+  for (const { id } of signals) score += MODEL.weights[id] ?? 0;
+  const [worst] = sentences
+    .map((sentence) => ({ sentence, meetings: meetingsOf(sentence.concepts) }))
+    .map((one) => ({ ...one, weight: one.meetings.reduce((sum, [, weight]) => sum + weight, 0) }))
+    .sort((a, b) => b.weight - a.weight);
+  if (!worst) return { poisoned: score > 0, score, signals };
+  score += worst.weight;
+  if (worst.weight < SPEAKING) return { poisoned: score > 0, score, signals };
+  const { at, text } = worst.sentence;
+  const named = [...new Set(worst.meetings.slice(0, 3).flatMap(([concepts]) => concepts))];
+  const title = `speaks of ${named.map((concept) => CONCEPTS[concept]).join(', ')} in one sentence`;
+  return {
+    poisoned: score > 0,
+    score,
+    signals: [...signals, { id: 'sentence', title, at, excerpt: text.slice(0, 160) }],
+  };
 }
 
-export function signalsOf(texts: readonly Text[]): readonly Signal[] {
+/** Log odds that a sentence must have by what it speaks of to be shown as evidence. */
+const SPEAKING = 0.5;
+
+/** Concepts, and pairs of them, that weigh something, the heaviest first. */
+function meetingsOf(
+  concepts: ReadonlySet<Concept>,
+): readonly (readonly [concepts: readonly Concept[], weight: number])[] {
+  const found: [Concept[], number][] = [];
+  for (const name of meetingNames(concepts)) {
+    const weight = MODEL.meetings[name];
+    if (weight) found.push([name.split('+') as Concept[], weight]);
+  }
+  return found.sort(([, a], [, b]) => b - a);
+}
+
+/** Each concept alone and each two of them: what the model weighs a sentence by. */
+export function meetingNames(concepts: ReadonlySet<Concept>): readonly string[] {
+  const list = [...concepts].sort();
+  return list.flatMap((one, at) => [one, ...list.slice(at + 1).map((other) => `${one}+${other}`)]);
+}
+
+export interface Sentence {
+  readonly at: string;
+  readonly text: string;
+  readonly concepts: ReadonlySet<Concept>;
+}
+
+/** Everything that is weighed: the techniques that were seen, each once, and every sentence with what it speaks of. */
+export function readTexts(texts: readonly Text[]): {
+  readonly signals: readonly Signal[];
+  readonly sentences: readonly Sentence[];
+} {
   const found: Signal[] = [];
+  const sentences: Sentence[] = [];
   const seen = new Set<string>();
   const add = (id: string, title: string, at: string, excerpt: string) => {
     if (seen.has(id)) return;
@@ -60,11 +109,17 @@ export function signalsOf(texts: readonly Text[]): readonly Signal[] {
       const match = pattern.exec(text);
       if (match) add(id, title, at, text.slice(Math.max(0, match.index - 20), match.index + match[0].length + 20));
     }
+    for (const sentence of sentencesOf(text)) {
+      const concepts = conceptsOf(sentence, /(?:^|\.)properties\./.test(at));
+      if (concepts.size > 0) sentences.push({ at, text: sentence, concepts });
+    }
     if (decoded) return;
     for (const inner of decodings(raw)) {
-      const before = seen.size;
+      const before = [seen.size, sentences.length] as const;
       read(inner, `${at} (decoded)`, true);
-      if (seen.size > before) add('encoded', 'hides it in an encoding', at, inner.slice(0, 160));
+      // Words that mean something are no accident where nobody reads them.
+      if (seen.size > before[0] || sentences.slice(before[1]).some(({ concepts }) => concepts.size > 2))
+        add('encoded', 'hides it in an encoding', at, inner.slice(0, 160));
     }
   };
   for (const { at, text } of texts) {
@@ -79,7 +134,7 @@ export function signalsOf(texts: readonly Text[]): readonly Signal[] {
       add('offscreen', 'pushes it out of sight', at, raw.trim().slice(-160));
     read(raw, at, false);
   }
-  return found;
+  return { signals: found, sentences };
 }
 
 /** As a model would read it: compatibility forms folded, look-alike letters and invisible characters gone, one space at a time. */

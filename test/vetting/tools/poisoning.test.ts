@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { MODEL } from '../../../vetting/tools/model.ts';
-import { examine } from '../../../vetting/tools/poisoning.ts';
+import { CERTAIN, examine } from '../../../vetting/tools/poisoning.ts';
 import { textsOf } from '../../../vetting/tools/texts.ts';
 import { attacks, benign } from './corpus.ts';
 import { crossValidate, fitted, foldOf, see, wilson } from './fit.ts';
@@ -11,18 +11,28 @@ const FOLDS = 10;
 
 const MODEL_FILE = new URL('../../../vetting/tools/model.ts', import.meta.url);
 
-function source(model: ReturnType<typeof fitted>): string {
-  const lines = Object.entries(model.weights).map(
-    ([id, weight]) => `    ${/^\w+$/.test(id) ? id : `'${id}'`}: ${weight},`,
-  );
+function source({ bias, weights, meetings }: ReturnType<typeof fitted>): string {
+  const lines = (of: Readonly<Record<string, number>>) =>
+    Object.entries(of)
+      .map(([id, weight]) => `    ${/^\w+$/.test(id) ? id : `'${id}'`}: ${weight},`)
+      .join('\n');
   return `/**
- * Log odds by technique, fitted on test/fixtures/tools (docs/vetting.md); \`UPDATE_MODEL=1 npx vitest run --project unit test/vetting/tools\`
- * writes it. Those of hidden text are set by hand: nobody hides a description.
+ * Log odds, fitted on test/fixtures/tools by test/vetting/tools/fit.ts (docs/vetting.md); \`UPDATE_MODEL=1 npx vitest run --project unit
+ * test/vetting/tools\` writes them. Those of hidden text are set by hand: nobody hides a description.
  */
-export const MODEL: { readonly bias: number; readonly weights: Readonly<Record<string, number>> } = {
-  bias: ${model.bias},
+export const MODEL: {
+  readonly bias: number;
+  /** Of each technique. */
+  readonly weights: Readonly<Record<string, number>>;
+  /** Of what a sentence speaks of, and of two such concepts together. */
+  readonly meetings: Readonly<Record<string, number>>;
+} = {
+  bias: ${bias},
   weights: {
-${lines.join('\n')}
+${lines(weights)}
+  },
+  meetings: {
+${lines(meetings)}
   },
 };
 `;
@@ -48,23 +58,26 @@ describe('poisoned descriptions', () => {
     expect(bad.length).toBeGreaterThanOrEqual(100);
     const recall = bad.filter(({ score }) => score > 0).length / bad.length;
     const wrong = good.filter(({ score }) => score > 0).length / good.length;
-    expect(recall).toBeGreaterThanOrEqual(0.9);
+    // Figures, with what an interval of 95 % leaves open, are in docs/vetting.md.
+    expect(recall).toBeGreaterThanOrEqual(0.75);
     expect(wrong).toBeLessThanOrEqual(0.02);
-    // What an interval of 95 % leaves open is in docs/vetting.md.
-    expect(wilson(bad.length * recall, bad.length)[0]).toBeGreaterThan(0.85);
+    expect(wilson(bad.length * recall, bad.length)[0]).toBeGreaterThan(0.72);
+    const refused = good.filter(({ score }) => score >= CERTAIN).length;
+    expect(refused / good.length).toBeLessThanOrEqual(0.01);
   });
 
-  it('are found, two out of three, where no attack of their technique was ever seen', () => {
+  it('are found, three out of five, where no attack of their technique was ever seen', () => {
     const judged = crossValidate(seen, ({ sample }) => foldOf(sample.group, FOLDS), FOLDS).filter(
       ({ one }) => one.sample.attack,
     );
-    expect(judged.filter(({ score }) => score > 0).length / judged.length).toBeGreaterThanOrEqual(0.65);
+    expect(judged.filter(({ score }) => score > 0).length / judged.length).toBeGreaterThanOrEqual(0.57);
   });
 
-  it('are found, half of them, where they were written after every pattern, in other words on purpose', () => {
+  it('are found, two out of three, where they were written before the words that find them, and never used for them', () => {
     const held = attacks('attacks-held-out').map(({ texts }) => examine(texts).poisoned);
     const found = held.filter(Boolean).length;
-    expect(found / held.length).toBeGreaterThanOrEqual(0.45);
+    expect(held.length).toBeGreaterThanOrEqual(70);
+    expect(found / held.length).toBeGreaterThanOrEqual(0.65);
   });
 
   it.each([
