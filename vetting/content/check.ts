@@ -5,7 +5,7 @@ import { fileKey, nameOf, type Package } from '../tree.ts';
 import type { Contents, Place } from './contents.ts';
 import { checkLicence } from './licence.ts';
 import { merge } from './merge.ts';
-import { PLACES } from './scan.ts';
+import { isOfTests, PLACES } from './scan.ts';
 
 /** What the archives of a tree hold; with a previous lock also what is new in them. */
 export function checkContents(known: Known): readonly Finding[] {
@@ -72,7 +72,7 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
   }
   placed('obfuscated', all.obfuscated, 'Hides what its code does');
   placed('hidden-unicode', all.unicode, 'Holds characters that nobody sees');
-  // Tests bring keys of their own making. Where so many were found that others may have been left out, nobody can say that all are such.
+  // Tests bring keys of their own making. A full list may have left others out, so that nobody can say that all are such.
   const ofTests = all.credentials.length < PLACES && all.credentials.every(({ path }) => isOfTests(path));
   placed(
     'credential',
@@ -103,10 +103,6 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
     (count) => `Names ${count} environment variable${count === 1 ? '' : 's'}`,
   );
   return found;
-}
-
-function isOfTests(path: string): boolean {
-  return /(?:^|\/)(?:tests?|__tests__|fixtures)\/|\.test\.[^./]+$/.test(path);
 }
 
 function listed(

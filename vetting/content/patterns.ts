@@ -1,7 +1,6 @@
 /**
- * One regular expression a language, run once over each window of a file as Latin-1: V8 then scans some 400 MB a second, where a search for
- * each word alone would take several times as long. No alternative can backtrack over more than a bounded stretch. Bytes of UTF-8 appear as
- * they are (`\xe2\x80\xae` is U+202E).
+ * Few regular expressions of many alternatives, run over each window of a file as Latin-1, where a search for each word alone would take several
+ * times as long. No alternative can backtrack over more than a bounded stretch. Bytes of UTF-8 appear as they are (`\xe2\x80\xae` is U+202E).
  */
 
 const HOST = String.raw`["'\x60](?:https?|wss?|ftp):\/\/(?:[^"'\x60\s/@]{1,80}@)?(?<host>[A-Za-z0-9][A-Za-z0-9.-]{1,250})`;
@@ -20,35 +19,28 @@ const JAVASCRIPT = String.raw`process\.env(?:\.(?<env>[A-Za-z_][A-Za-z0-9_]{1,10
 
 const PYTHON = String.raw`\bos\.(?:environ(?:\.get\(|\.setdefault\(|\[|\.pop\()|getenv\()\s?["'](?<env>[A-Za-z_][A-Za-z0-9_]{1,100})["']|\b(?<process>subprocess\.(?:run|Popen|call|check_\w{1,20}|getoutput|getstatusoutput)|os\.(?:system|popen|exec[lv]\w{0,3}|spawn\w{1,4}|posix_spawn)|pty\.spawn|asyncio\.create_subprocess_\w{1,6})\s?\(|(?<decoded>\b(?:exec|eval)\s?\(\s?(?:compile\s?\(\s?)?(?:base64|zlib|lzma|bz2|codecs|bytes\.fromhex|binascii|marshal|__import__\s?\(\s?["'](?:base64|zlib|marshal))\b)|(?<fetched>\b(?:exec|eval)\s?\(\s?(?:compile\s?\(\s?)?(?:requests|urllib|urlopen|httpx|http)\b)|(?<dynamic>(?<![\w.])(?:exec|eval)\s?\(|\bmarshal\.loads\s?\()`;
 
-function join(...parts: readonly string[]): RegExp {
+export type Language = 'javascript' | 'python' | 'shell' | 'text';
+
+function pattern(...parts: readonly string[]): RegExp {
   return new RegExp(parts.join('|'), 'g');
 }
 
-export type Language = 'javascript' | 'python' | 'shell' | 'text';
+const COMMON = pattern(HOST, SECRET_FILE, SHELL, CREDENTIAL);
 
-const PARTS: Readonly<Record<Language, readonly string[]>> = {
-  javascript: [HOST, CREDENTIAL, SECRET_FILE, SHELL, JAVASCRIPT],
-  python: [HOST, CREDENTIAL, SECRET_FILE, SHELL, PYTHON],
-  shell: [HOST, CREDENTIAL, SECRET_FILE, SHELL],
+/**
+ * Run one after the other: measured, two expressions of some fifteen alternatives each are faster than one of thirty. Every alternative has a group
+ * of its own name; what a match means is read off the group that is there.
+ */
+export const PATTERNS: Readonly<Record<Language, readonly RegExp[]>> = {
+  javascript: [COMMON, pattern(JAVASCRIPT)],
+  python: [COMMON, pattern(PYTHON)],
+  shell: [COMMON],
   // Prose names hosts and files for people; what hides in it, or slipped into it, counts all the same.
-  text: [CREDENTIAL],
+  text: [pattern(CREDENTIAL)],
 };
 
-function patterns(more: readonly string[]): Readonly<Record<Language, RegExp>> {
-  return {
-    javascript: join(...PARTS.javascript, ...more),
-    python: join(...PARTS.python, ...more),
-    shell: join(...PARTS.shell, ...more),
-    text: join(...PARTS.text, ...more),
-  };
-}
-
-/** Every alternative has a group of its own name; what a match means is read off the group that is there. */
-export const PATTERNS = {
-  /** For bytes that are all below 128, where nothing can hide. */
-  ascii: patterns([]),
-  any: patterns([UNICODE]),
-};
+/** For bytes that are not all below 128, besides: within the others it would cost three times as much. */
+export const HIDDEN = new RegExp(UNICODE, 'g');
 
 /** Longest match of any of them, in bytes: windows overlap by so much. */
 export const LONGEST = 1024;
