@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { lockDigest } from '../builders/index.ts';
+import { McpBuildError } from '../errors/index.ts';
 import { readBounded, writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
 import {
@@ -132,7 +133,8 @@ async function audit(text: string, options: Options): Promise<void> {
   const refused = audited.some((one) => one.refused.length > 0) || together.refused.length > 0;
   const document = { audited: audited.map(summary), together: together.findings, refused };
   const format = options.json ? 'json' : (options.format ?? 'table');
-  const reports = audited.map((one) => reportOf(one, file, now));
+  const reports: Report[] = audited.map((one) => reportOf(one, file, now));
+  if (together.findings.length > 0) reports.push(togetherReport(text, together, file, now));
   const shown = render(format, { document, reports, audited, about: together.findings, all: options.all === true });
   if (options.output === undefined) {
     await out.result(document, shown.trimEnd());
@@ -168,7 +170,21 @@ async function targetsOf(
       const about: Finding[] = [];
       for (const { name, source, pinned, command } of await configuredServers(text)) {
         if (!pinned) about.push(finding('unpinned', name, `Is started with ${command}: whatever is newest runs`));
-        if (source) targets.push(await sourceTarget(source, options));
+        if (source === undefined) {
+          about.push(
+            finding('not-checked', name, `Is started with ${command}, which is no package that is known here`),
+          );
+          continue;
+        }
+        try {
+          const one = await targetsOf(source, options, registry);
+          targets.push(...one.targets);
+          about.push(...one.about);
+        } catch (error) {
+          // One that can't be read is no pass, and no reason to say nothing of the others.
+          if (!(error instanceof McpBuildError)) throw error;
+          about.push(finding('not-checked', name, `${error.message} [${error.code}]`, { severity: 'high' }));
+        }
       }
       return { targets, about };
     }
@@ -204,6 +220,30 @@ function reportOf(one: Audited, policy: string | undefined, now: Date): Report {
     ...one,
     source: `${ecosystem}:${name}@${released}`,
     lock: lockDigest(one.lock),
+    policy,
+    now,
+    version: version(),
+  };
+}
+
+/** What is said of no single server: how a client starts them, what they do to each other, who signed an image. */
+function togetherReport(
+  text: string,
+  { findings, refused }: Pick<Audited, 'findings' | 'refused'>,
+  policy: string | undefined,
+  now: Date,
+): Report {
+  return {
+    name: text,
+    source: 'all of it together',
+    lock: undefined,
+    findings,
+    refused,
+    packages: [],
+    contents: new Map(),
+    provenance: undefined,
+    tools: undefined,
+    advisories: undefined,
     policy,
     now,
     version: version(),

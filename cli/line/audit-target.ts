@@ -29,7 +29,7 @@ export interface TargetOptions {
 /** A command of an MCP client's configuration that starts a package. */
 export interface ConfiguredServer {
   readonly name: string;
-  /** `npm:…` or `pypi:…`; undefined where the command starts something else. */
+  /** `npm:…` or `pypi:…`, or what `mcp-build run` is given; undefined where the command starts something else. */
   readonly source: string | undefined;
   /** Whether it starts by a lock: through mcp-build. */
   readonly pinned: boolean;
@@ -38,8 +38,9 @@ export interface ConfiguredServer {
 
 /** What a word on the command line means: a lock's name or folder, a source, or an MCP client's configuration. @throws McpBuildError `audit-target` */
 export async function targetKind(text: string, workspace: string): Promise<'source' | 'lock' | 'config' | 'image'> {
+  // A file that other commands would take for a server.json is a client's configuration here.
+  if (text.endsWith('.json') && !text.includes('://')) return basename(text) === 'image.lock.json' ? 'lock' : 'config';
   if (looksLikeSource(text)) return 'source';
-  if (text.endsWith('.json')) return basename(text) === 'image.lock.json' ? 'lock' : 'config';
   if (await hasLock(folderOf(text, workspace))) return 'lock';
   return 'image';
 }
@@ -141,11 +142,21 @@ export async function configuredServers(path: string): Promise<readonly Configur
   });
 }
 
+/** The name or reference in `run --env KEY name -- arguments`: its only word that no option stands before, else nobody can tell. */
+function startedBy(args: readonly string[]): string | undefined {
+  const own = args.slice(args.indexOf('run') + 1);
+  const words = own.slice(0, own.includes('--') ? own.indexOf('--') : undefined);
+  const names = words.filter(
+    (word, at) => !word.startsWith('-') && !(words[at - 1]?.startsWith('-') && !words[at - 1]?.includes('=')),
+  );
+  return args.includes('run') && names.length === 1 ? names[0] : undefined;
+}
+
 function sourceOf([program = '', ...args]: readonly string[]): { source: string | undefined; pinned: boolean } {
   const tool = basename(program).replace(/\.(?:cmd|exe)$/, '');
   const plain = args.filter((word) => !word.startsWith('-'));
   if (tool === 'mcp-build' || args.includes('mcp-build')) {
-    return { source: args.find((word) => looksLikeSource(word)), pinned: true };
+    return { source: args.find((word) => looksLikeSource(word)) ?? startedBy(args), pinned: true };
   }
   if (tool === 'npx' || tool === 'bunx' || tool === 'pnpx') {
     return { source: plain[0] === undefined ? undefined : `npm:${plain[0]}`, pinned: false };

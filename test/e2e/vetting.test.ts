@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type FakeRegistry, type Fault, npmRegistry } from '../fakes/npm-registry.ts';
+import { copy, openLayout, openRemote } from '../../registry/index.ts';
+import { attest, cyclonedx, generateKey, keySigner, PREDICATES } from '../../trust/index.ts';
+import { type FakeRegistry, type Fault, npmRegistry, pack } from '../fakes/npm-registry.ts';
+import { startOciRegistry } from '../fakes/oci-registry.ts';
 import { type FakeOsv, osv } from '../fakes/osv.ts';
+import { auditableImage } from '../trust/auditable.ts';
+import { MATERIALS } from '../trust/materials.ts';
+import { SERVER } from '../trust/predicates.ts';
 import { type CliResult, cli, type Workplace, workplace } from './harness/cli.ts';
 
 // Provenance made by a real Fulcio and a log of our own, of one package by two repositories (test/vetting/origin).
@@ -166,5 +172,100 @@ describe('lock vets what it chose before it writes anything', () => {
     );
     const done = await lock('npm:@modelcontextprotocl/server-memory', '--policy', policy);
     expect(done.code, done.stderr).toBe(0);
+  });
+
+  interface Said {
+    readonly audited: { name: string; findings: { code: string; subject: string }[] }[];
+    readonly together: { code: string; subject: string; severity: string }[];
+  }
+  const audit = (...args: readonly string[]) =>
+    cli(['audit', ...args], {
+      cwd: place.cwd,
+      env: {
+        ...place.env,
+        npm_config_registry: registry.url,
+        MCP_BUILD_HOME: join(place.home, 'audit'),
+        MCP_BUILD_ADVISORIES_API: advisories.url,
+      },
+    });
+
+  test('an image is audited by what it says of itself, in a layout and in a registry', async () => {
+    const store = await openLayout(join(place.home, 'layout'));
+    const { index, platform } = await auditableImage(store);
+    const signer = keySigner(generateKey());
+    await attest(store, index, PREDICATES.server, SERVER, signer, new Date());
+    const silent = await audit(`oci:${join(place.home, 'layout')}@${index.digest}`);
+    expect(silent.stderr).toContain('[attestation-missing]');
+    expect(silent.code).toBe(4);
+
+    const evil = { name: 'evil-dependency', version: '1.0.0' };
+    const integrity = `sha512-${createHash('sha512').update(pack(evil)).digest('base64')}` as const;
+    const holds = cyclonedx(
+      {
+        ...MATERIALS,
+        files: [
+          { kind: 'npm', ...evil, file: 'evil-dependency-1.0.0.tgz', integrity, layer: 'server', license: 'MIT' },
+        ],
+      },
+      platform.digest,
+    );
+    await attest(store, platform, PREDICATES.cyclonedx, holds, signer, new Date());
+    const images = await startOciRegistry();
+    try {
+      const to = openRemote({ registry: images.host, repository: 'mcp/memory' });
+      await copy(store, to, index, { tags: ['1'] });
+      for (const image of [`oci:${join(place.home, 'layout')}@${index.digest}`, `${images.host}/mcp/memory:1`]) {
+        const result = await audit(image, '--json');
+        expect(result.stdout, result.stderr).not.toBe('');
+        const said = result.json<Said>();
+        expect(
+          said.audited[0]?.findings.map(({ code, subject }) => `${code} ${subject}`),
+          image,
+        ).toContain('malware npm:evil-dependency@1.0.0');
+        expect(result.code, image).toBe(4);
+      }
+    } finally {
+      await images[Symbol.asyncDispose]();
+    }
+  });
+
+  test('a client’s configuration is audited server by server, and what can’t be read is named beside the others', async () => {
+    registry.publish({ name: 'acme-plain', version: '1.0.0', files, manifest: { ...bin, license: 'MIT' } });
+    await cli(['lock', 'npm:acme-plain', '--name', 'plain', '--platform', 'linux/amd64'], {
+      cwd: place.cwd,
+      env: { ...place.env, npm_config_registry: registry.url, MCP_BUILD_HOME: join(place.home, 'audit') },
+    });
+    const run = (...args: readonly string[]) => ({ command: 'mcp-build', args: ['run', ...args] });
+    await writeFile(
+      join(place.cwd, 'mcp.json'),
+      JSON.stringify({
+        mcpServers: {
+          locked: run('--env', 'LEVEL', 'plain', '--', 'an', 'argument'),
+          named: run('plain'),
+          newest: { command: 'npx', args: ['-y', 'acme-plain'] },
+          gone: { command: 'npx', args: ['-y', 'acme-nowhere'] },
+          other: { command: 'docker', args: ['run', 'somebody/else'] },
+          remote: { url: 'https://mcp.test/' },
+        },
+      }),
+    );
+    const result = await audit('mcp.json', '--json');
+    const said = result.json<Said>();
+    expect(said.audited.map(({ name }) => name)).toEqual(['plain', 'plain', 'acme-plain']);
+    expect(said.together.map(({ code, subject, severity }) => `${severity} ${code} ${subject}`)).toEqual([
+      'high not-checked gone',
+      'medium unpinned gone',
+      'medium unpinned newest',
+      'medium unpinned other',
+      'medium unpinned remote',
+      'low not-checked other',
+      'low not-checked remote',
+    ]);
+    expect(result.code).toBe(4);
+    for (const format of ['html', 'markdown', 'sarif', 'table']) {
+      const shown = await audit('mcp.json', '--format', format);
+      expect(shown.stdout, format).toContain('gone');
+      expect(shown.code).toBe(4);
+    }
   });
 });

@@ -83,4 +83,21 @@ describe('a report', () => {
       run?.results.map((one) => one.partialFingerprints),
     );
   });
+
+  it('on several servers together has what is said of them, and nothing of packages', () => {
+    const unpinned = finding('unpinned', 'time', 'Is started with npx');
+    const together: Report = {
+      ...report,
+      name: 'mcp.json',
+      lock: undefined,
+      packages: [],
+      findings: [unpinned],
+      refused: [],
+    };
+    const text = html([report, together]);
+    expect(text).toContain('Is started with npx');
+    expect(text.split('<main>')[2]).not.toMatch(/packages|Dependencies/);
+    expect(markdown([together])).not.toContain('packages');
+    expect(sarif([together])).toContain('"uri": "mcp.json"');
+  });
 });

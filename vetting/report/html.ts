@@ -1,4 +1,4 @@
-import type { Finding } from '../finding.ts';
+import { type Finding, printed } from '../finding.ts';
 import { nameOf, type Package } from '../tree.ts';
 import { ageOf, type Report, titleOf } from './report.ts';
 import { STYLE } from './style.ts';
@@ -37,15 +37,21 @@ function section(report: Report): string {
 <header class="${refused.length > 0 ? 'bad' : 'good'}">
 <p class="verdict">${refused.length > 0 ? 'Refused' : 'Nothing refused'}</p>
 <h1>${escaped(name)}</h1>
-<p><code>${escaped(source)}</code> · ${packages.length} packages · ${told.length} findings, ${facts.length} facts</p>
-<p class="small">Lock <code>${escaped(lock)}</code><br>${escaped(policy === undefined ? 'Default policy' : `Policy ${policy}`)}; ${escaped(ageOf(report))}.</p>
+<p><code>${escaped(source)}</code> · ${lock === undefined ? '' : `${packages.length} packages · `}${told.length} findings, ${facts.length} facts</p>
+<p class="small">${lock === undefined ? '' : `Lock <code>${escaped(lock)}</code><br>`}${escaped(policy === undefined ? 'Default policy' : `Policy ${policy}`)}${lock === undefined ? '' : `; ${escaped(ageOf(report))}`}.</p>
 </header>
-<nav><a href="#${anchor(name)}-findings">Findings</a> <a href="#${anchor(name)}-tools">Tools</a> <a href="#${anchor(name)}-reach">Reach</a> <a href="#${anchor(name)}-provenance">Provenance</a> <a href="#${anchor(name)}-tree">Dependencies</a></nav>
+${lock === undefined ? '' : `<nav><a href="#${anchor(name)}-findings">Findings</a> <a href="#${anchor(name)}-tools">Tools</a> <a href="#${anchor(name)}-reach">Reach</a> <a href="#${anchor(name)}-provenance">Provenance</a> <a href="#${anchor(name)}-tree">Dependencies</a></nav>`}
 <h2 id="${anchor(name)}-findings">Findings</h2>
 ${told.length === 0 ? '<p>None.</p>' : told.map((one) => card(one, refused.includes(one))).join('\n')}
 ${news.length === 0 ? '' : `<h2>New since the previous lock</h2><ul>${news.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.message)}</li>`).join('')}</ul>`}
 ${excepted.length === 0 ? '' : `<h2>Accepted by exception</h2><ul>${excepted.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.code)}: ${escaped(one.excepted?.reason ?? '')} <span class="small">until ${escaped(one.excepted?.expires ?? '')}</span></li>`).join('')}</ul>`}
-<h2 id="${anchor(name)}-tools">Tools</h2>
+${lock === undefined ? '' : about(report, facts)}
+</main>`;
+}
+
+function about(report: Report, facts: readonly Finding[]): string {
+  const { name } = report;
+  return `<h2 id="${anchor(name)}-tools">Tools</h2>
 ${tools(report)}
 <h2 id="${anchor(name)}-reach">What its code names</h2>
 <p class="small">Hosts, variables and programs that are written in the code of a package. A server reaches and is given only what it is allowed.</p>
@@ -53,8 +59,7 @@ ${reach(facts)}
 <h2 id="${anchor(name)}-provenance">Provenance</h2>
 ${provenance(report)}
 <h2 id="${anchor(name)}-tree">Dependencies</h2>
-${tree(report)}
-</main>`;
+${tree(report)}`;
 }
 
 function card(one: Finding, refused: boolean): string {
@@ -72,7 +77,7 @@ function tools({ tools: list, name, findings }: Report): string {
   const poisoned = new Set(findings.filter(({ code }) => code === 'tool-poisoning').map(({ subject }) => subject));
   const rows = list.tools.map(({ name: tool, definition }) => {
     const { description } = (definition ?? {}) as { description?: unknown };
-    const bad = poisoned.has(`tool:${name}/${tool}`);
+    const bad = poisoned.has(`tool:${name}/${printed(tool, 100)}`);
     return `<tr${bad ? ' class="high"' : ''}><th scope="row"><code>${escaped(tool)}</code></th><td>${escaped(typeof description === 'string' ? description.slice(0, 600) : '')}</td></tr>`;
   });
   const more = [

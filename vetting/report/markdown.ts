@@ -10,7 +10,7 @@ export function markdown(reports: readonly Report[]): string {
 }
 
 function one(report: Report): string {
-  const { name, source, findings, refused, packages, policy } = report;
+  const { name, source, lock, findings, refused, packages, policy } = report;
   const told = findings.filter(({ severity, excepted }) => severity !== 'none' && !excepted);
   const facts = findings.filter(({ severity }) => severity === 'none');
   const excepted = findings.filter((found) => found.excepted);
@@ -18,7 +18,7 @@ function one(report: Report): string {
   return [
     `### ${refused.length > 0 ? '❌' : '✅'} ${text(name)}`,
     '',
-    `\`${code(source)}\`, ${packages.length} packages: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${told.length} findings, ${facts.length} facts; ${ageOf(report)}; ${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
+    `\`${code(source)}\`${lock === undefined ? '' : `, ${packages.length} packages`}: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${told.length} findings, ${facts.length} facts; ${lock === undefined ? '' : `${ageOf(report)}; `}${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
     ...(told.length > 0
       ? [
           '',

@@ -5,13 +5,13 @@ import type { Provenance } from '../origin/provenance.ts';
 import type { ToolList } from '../tools/check.ts';
 import type { Package } from '../tree.ts';
 
-/** Everything that a reviewer is shown of one server. */
+/** Everything that a reviewer is shown of one server, or of several together. */
 export interface Report {
   readonly name: string;
   /** `npm:name@version` as it was locked. */
   readonly source: string;
-  /** Digest of the lock's inputs: what was audited. */
-  readonly lock: Digest;
+  /** Digest of the lock's inputs: what was audited; undefined for what is said of several servers together, or of who signed an image. */
+  readonly lock: Digest | undefined;
   readonly findings: readonly Finding[];
   readonly refused: readonly Finding[];
   readonly packages: readonly Package[];

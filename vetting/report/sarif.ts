@@ -51,7 +51,7 @@ export function sarif(reports: readonly Report[]): string {
   )}\n`;
 }
 
-function resultOf({ name }: Report, one: Finding): object {
+function resultOf({ name, lock }: Report, one: Finding): object {
   const { code, severity, subject, message, evidence, remedy, path, id, excepted } = one;
   const lines = [
     `${subject}: ${message}.`,
@@ -66,7 +66,11 @@ function resultOf({ name }: Report, one: Finding): object {
     message: { text: lines.join('\n') },
     locations: [
       {
-        physicalLocation: { artifactLocation: { uri: `lockfiles/${encodeURIComponent(name)}/image.lock.json` } },
+        physicalLocation: {
+          artifactLocation: {
+            uri: lock === undefined ? encodeURI(name) : `lockfiles/${encodeURIComponent(name)}/image.lock.json`,
+          },
+        },
         logicalLocations: [{ fullyQualifiedName: subject, kind: 'package' }],
       },
     ],

@@ -1,24 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { imageTarget } from '../../../cli/line/audit-image.ts';
-import { sha256 } from '../../../digest/index.ts';
-import {
-  type Descriptor,
-  documentOf,
-  imageConfig,
-  imageIndex,
-  imageManifest,
-  type LayoutStore,
-  MEDIA,
-  openLayout,
-} from '../../../registry/index.ts';
+import { type Descriptor, type LayoutStore, openLayout } from '../../../registry/index.ts';
 import { attest, cyclonedx, DEFAULT_VETTING, generateKey, keySigner, PREDICATES } from '../../../trust/index.ts';
 import { audit, packagesOf } from '../../../vetting/index.ts';
-import { tar, tarMember } from '../../fakes/archives.ts';
-import { one } from '../../trust/image.ts';
+import { auditableImage } from '../../trust/auditable.ts';
 import { MATERIALS } from '../../trust/materials.ts';
 import { SERVER } from '../../trust/predicates.ts';
 
@@ -32,27 +20,7 @@ let platform: Descriptor;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'audit-image-'));
   store = await openLayout(folder);
-  // A layer as a base of Debian packages has it: the package database says of what source each is.
-  const layer = tar(
-    tarMember({ name: 'var/lib/dpkg/status.d/libc6' }, 'Package: libc6\nSource: glibc (2.41-12)\nVersion: 2.41-12\n'),
-    Buffer.alloc(1024),
-  );
-  const gzip = gzipSync(layer);
-  const descriptor = { mediaType: MEDIA.layer, digest: sha256(gzip), size: gzip.length };
-  const config = imageConfig({
-    architecture: 'amd64',
-    os: 'linux',
-    rootfs: { type: 'layers', diff_ids: [sha256(layer)] },
-  });
-  await store.write(descriptor, one(gzip));
-  await store.write(config.descriptor, one(config.bytes));
-  const manifest = imageManifest({ config: config.descriptor, layers: [descriptor] });
-  await store.writeManifest(manifest.bytes, MEDIA.manifest);
-  platform = {
-    ...documentOf(manifest.bytes, MEDIA.manifest).descriptor,
-    platform: { os: 'linux', architecture: 'amd64' },
-  };
-  index = await store.writeManifest(imageIndex({ manifests: [platform] }).bytes, MEDIA.index);
+  ({ index, platform } = await auditableImage(store));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
