@@ -56,6 +56,22 @@ describe('a report', () => {
     expect(html([report]).match(/npm:dep<\/code>/g)).toHaveLength(1);
   });
 
+  it('as HTML folds many minor findings away, says which, and opens the tree where it leads to one', () => {
+    const needed = npmPackage('needed', '1.0.0', {}, { needs: ['npm:deep@1.0.0'] });
+    const aside = npmPackage('aside', '1.0.0', {}, { needs: ['npm:deep@1.0.0'] });
+    const deep = npmPackage('deep', '1.0.0', {}, {});
+    const root = npmPackage('server', '1.0.0', {}, { server: true, needs: [needed.ref, aside.ref] });
+    const minor = Array.from({ length: 9 }, (_, at) => finding('deprecated', `npm:old${at}@1.0.0`, 'old'));
+    const missing = finding('advisories-missing', 'server', 'none');
+    const worse = finding('startup-hook', deep.ref, 'runs', { path: [root.ref, needed.ref, deep.ref] });
+    const text = html([{ ...report, packages: [root, needed, aside, deep], findings: [worse, missing, ...minor] }]);
+    expect(text).toContain('9 of low severity <span class="small">deprecated ×9');
+    expect(text.indexOf('no advisories')).toBeLessThan(text.indexOf('9 of low severity'));
+    expect(text).toMatch(/<details open><summary><code>npm:needed/);
+    expect(text).toMatch(/<details><summary><code>npm:aside/);
+    expect(html([{ ...report, findings: minor.slice(1) }])).not.toContain('of low severity');
+  });
+
   it('as Markdown neither links, mentions nor breaks its table', () => {
     const lines = markdown([report]).split('\n');
     const row =

@@ -42,7 +42,7 @@ function section(report: Report): string {
 </header>
 ${lock === undefined ? '' : `<nav><a href="#${anchor(name)}-findings">Findings</a> <a href="#${anchor(name)}-tools">Tools</a> <a href="#${anchor(name)}-reach">Reach</a> <a href="#${anchor(name)}-provenance">Provenance</a> <a href="#${anchor(name)}-tree">Dependencies</a></nav>`}
 <h2 id="${anchor(name)}-findings">Findings</h2>
-${told.length === 0 ? '<p>None.</p>' : told.map((one) => card(one, refused.includes(one))).join('\n')}
+${told.length === 0 ? '<p>None.</p>' : cards(told, refused)}
 ${news.length === 0 ? '' : `<h2>New since the previous lock</h2><ul>${news.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.message)}</li>`).join('')}</ul>`}
 ${excepted.length === 0 ? '' : `<h2>Accepted by exception</h2><ul>${excepted.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.code)}: ${escaped(one.excepted?.reason ?? '')} <span class="small">until ${escaped(one.excepted?.expires ?? '')}</span></li>`).join('')}</ul>`}
 ${lock === undefined ? '' : about(report, facts)}
@@ -62,13 +62,32 @@ ${provenance(report)}
 ${tree(report)}`;
 }
 
+/** More minor ones than this would bury what follows them. */
+const MINOR = 8;
+
+function cards(told: readonly Finding[], refused: readonly Finding[]): string {
+  const shown = (some: readonly Finding[]) => some.map((one) => card(one, refused.includes(one))).join('\n');
+  // That nothing was compared with is no minor thing to whoever reads that nothing was refused.
+  const minor = told.filter(
+    (one) => one.severity === 'low' && !refused.includes(one) && !one.code.startsWith('advisories-'),
+  );
+  if (minor.length <= MINOR) return shown(told);
+  const kinds = new Map<string, number>();
+  for (const one of minor) kinds.set(titleOf(one), (kinds.get(titleOf(one)) ?? 0) + 1);
+  const what = [...kinds].map(([title, count]) => `${title}${count > 1 ? ` ×${count}` : ''}`).join(', ');
+  return `${shown(told.filter((one) => !minor.includes(one)))}
+<details><summary>${minor.length} of low severity <span class="small">${escaped(what)}</span></summary>
+${shown(minor)}
+</details>`;
+}
+
 function card(one: Finding, refused: boolean): string {
   const { severity, subject, message, evidence, remedy, path, code, fixed } = one;
   return `<article class="${severity}">
 <h3><span class="badge">${severity}</span> ${escaped(titleOf(one))} <code>${escaped(subject)}</code>${refused ? ' <span class="refused">refused</span>' : ''}</h3>
 <p>${escaped(message)}</p>
 ${evidence.length === 0 ? '' : `<pre>${escaped(evidence.slice(0, 40).join('\n'))}</pre>`}
-<p class="small">${path && path.length > 1 ? `${path.map(escaped).join(' → ')}<br>` : ''}${escaped(remedy)}${fixed === undefined ? '' : ` Fixed in ${escaped(fixed)}.`} <code>${escaped(code)}</code></p>
+<p class="small">${path && path.length > 1 ? `${path.map(escaped).join(' → ')}<br>` : ''}${escaped(remedy).replace(/`([^`]+)`/g, '<code>$1</code>')}${fixed === undefined ? '' : ` Fixed in ${escaped(fixed)}.`} <code>${escaped(code)}</code></p>
 </article>`;
 }
 
@@ -128,9 +147,13 @@ function tree({ packages, findings }: Report): string {
   const worst = new Map<string, string>();
   for (const { subject, severity, excepted } of [...findings].reverse())
     if (severity !== 'none' && !excepted) worst.set(subject, severity);
+  // What leads to a finding is open, the rest closed: nobody scrolls through a thousand packages.
+  const leading = new Set(
+    findings.flatMap(({ severity, path }) => (severity === 'none' ? [] : (path ?? []).slice(0, -1))),
+  );
   const shown = new Set<string>();
   let nodes = 0;
-  const node = (one: Package): string => {
+  const node = (one: Package, depth: number): string => {
     nodes += 1;
     const mark = worst.get(one.ref);
     const label = `<code${mark ? ` class="${mark}"` : ''}>${escaped(nameOf(one))}</code> <span class="small">${escaped(one.version)}${one.license ? ` · ${escaped(one.license)}` : ''}</span>`;
@@ -139,11 +162,11 @@ function tree({ packages, findings }: Report): string {
       return `<li>${label}${one.needs.length > 0 && shown.has(one.ref) ? ' <span class="small">(above)</span>' : ''}</li>`;
     shown.add(one.ref);
     const needs = one.needs.flatMap((ref) => byRef.get(ref) ?? []);
-    return `<li><details open><summary>${label}</summary><ul>${needs.map(node).join('')}</ul></details></li>`;
+    return `<li><details${depth === 0 || leading.has(one.ref) ? ' open' : ''}><summary>${label} <span class="small">· needs ${needs.length}</span></summary><ul>${needs.map((each) => node(each, depth + 1)).join('')}</ul></details></li>`;
   };
   const roots = packages.filter(({ server }) => server);
   const base = packages.filter((one) => one.base);
-  return `<ul class="tree">${roots.map(node).join('')}</ul><details><summary>Base image <span class="small">${base.length} packages</span></summary><ul>${base.map(node).join('')}</ul></details>`;
+  return `<ul class="tree">${roots.map((one) => node(one, 0)).join('')}</ul><details><summary>Base image <span class="small">${base.length} packages</span></summary><ul>${base.map((one) => node(one, 1)).join('')}</ul></details>`;
 }
 
 function anchor(name: string): string {

@@ -12,7 +12,7 @@ article.critical,article.high{border-left-color:var(--bad)}article.medium{border
 .badge{font-size:.75rem;text-transform:uppercase;letter-spacing:.04em;color:var(--dim)}.critical .badge,.high .badge{color:var(--bad)}.medium .badge{color:var(--warn)}
 .refused{background:var(--bad);color:var(--paper);border-radius:3px;padding:0 .4em;font-size:.75rem}
 .small{color:var(--dim);font-size:.85rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line);font-weight:400;overflow-wrap:anywhere}
-thead th{font-weight:600}th[scope=row]{width:34%}tr.high th,code.high,code.critical{color:var(--bad)}code.medium{color:var(--warn)}
+thead th{font-weight:600}th[scope=row]{width:34%}tr.high th,code.high,code.critical{color:var(--bad)}code.medium{color:var(--warn)}code.low{color:var(--low)}
 ul{padding-left:1.2rem}.tree,.tree ul{list-style:none;padding-left:1.1rem;border-left:1px solid var(--line)}.tree{border:0;padding:0}summary{cursor:pointer}
 footer{margin-top:3rem;color:var(--dim);font-size:.85rem}@media print{nav{display:none}details{display:block}}
 `;
