@@ -6,6 +6,8 @@ const schema = z.object({
   name: z.string().max(300).optional().catch(undefined),
   version: z.string().max(300).optional().catch(undefined),
   license: z.unknown().optional(),
+  /** As packages of before 2014 write it. */
+  licenses: z.unknown().optional(),
   repository: z.unknown().optional(),
   mcpName: z.string().max(300).optional().catch(undefined),
   scripts: words,
@@ -28,7 +30,7 @@ export function readManifest(bytes: Buffer): Manifest {
   }
   const parsed = schema.safeParse(value).data;
   if (!parsed) return { scripts: {}, exotic: [] };
-  const license = licenseOf(parsed.license);
+  const license = licenseOf(parsed.license) ?? licenseOf(parsed.licenses);
   const repository = repositoryOf(parsed.repository);
   const { name, version, mcpName } = parsed;
   return {

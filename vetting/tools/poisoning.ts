@@ -23,7 +23,7 @@ export interface Examination {
 export const TECHNIQUES = [...SIGNALS, ...IDIOMS];
 
 /** From here on the finding is high, below it is for a person to look at; docs/vetting.md says how often each errs. */
-export const CERTAIN = 1.5;
+export const CERTAIN = 4;
 
 /** Characters of one text that are read; a description that needs more is itself a finding. */
 const LONGEST = 50_000;

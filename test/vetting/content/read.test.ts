@@ -359,5 +359,7 @@ describe('a licence', () => {
     ]);
     expect(codes(await npmContents({}, { license: undefined }))).toEqual(['licence-unknown low']);
     expect((await npmContents({}, { license: { type: 'ISC' } })).license).toBe('ISC');
+    const former = { license: undefined, licenses: [{ type: 'MIT' }, { type: 'Apache-2.0' }] };
+    expect((await npmContents({}, former)).license).toBe('MIT OR Apache-2.0');
   });
 });

@@ -63,7 +63,7 @@ describe('poisoned descriptions', () => {
     expect(wrong).toBeLessThanOrEqual(0.02);
     expect(wilson(bad.length * recall, bad.length)[0]).toBeGreaterThan(0.72);
     const refused = good.filter(({ score }) => score >= CERTAIN).length;
-    expect(refused / good.length).toBeLessThanOrEqual(0.01);
+    expect(refused / good.length).toBe(0);
   });
 
   it('are found, three out of five, where no attack of their technique was ever seen', () => {
