@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { lockDigest } from '../builders/index.ts';
 import { McpBuildError } from '../errors/index.ts';
-import { readBounded, writeAtomic } from '../files/index.ts';
+import { writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
 import {
   checkTogether,
@@ -22,11 +22,12 @@ import { vettingRules } from './line/audit-policy.ts';
 import {
   configuredServers,
   lockTarget,
+  parseTools,
+  readNamed,
   sourceTarget,
   type Target,
   type TargetOptions,
   targetKind,
-  toolsAt,
 } from './line/audit-target.ts';
 import { readLockFolder } from './line/folder.ts';
 import { homeOf } from './line/home.ts';
@@ -103,11 +104,12 @@ async function audit(text: string, options: Options): Promise<void> {
   const settings: TargetOptions = { home, environment, workspace, now, progress: out.progress };
   const { targets, about } = await targetsOf(text, settings, registryOptions(options));
   const previous = options.previous === undefined ? undefined : await readLockFolder(options.previous);
-  const earlierTools = options.tools === undefined ? undefined : await toolsAt(options.tools);
+  const earlierTools =
+    options.tools === undefined
+      ? undefined
+      : parseTools(await readNamed(options.tools, 'list of tools'), options.tools);
   const vex = await Promise.all(
-    (options.vex ?? []).map(async (path) =>
-      parseVex((await readBounded(path, 64 * 1024 * 1024)).toString('utf8'), path),
-    ),
+    (options.vex ?? []).map(async (path) => parseVex(await readNamed(path, 'VEX document'), path)),
   );
   const audited: Audited[] = [];
   for (const { folder, tools } of targets) {

@@ -72,6 +72,23 @@ export async function sourceTarget(text: string, options: TargetOptions): Promis
   return { name: locked.lock.name, folder: locked, path: undefined, tools: undefined };
 }
 
+/** A file that the user named: that it can't be read is an answer, not an accident. @throws McpBuildError `file-unreadable` */
+export async function readNamed(path: string, what: string, limit = 64 * 1024 * 1024): Promise<string> {
+  try {
+    return (await readBounded(path, limit)).toString('utf8');
+  } catch (error) {
+    if (error instanceof McpBuildError) throw error;
+    throw new McpBuildError({
+      code: 'file-unreadable',
+      message: `The ${what} ${path} can't be read: ${(error as Error).message}`,
+      input: path,
+      fix: 'Check its name.',
+      exit: 2,
+      cause: error,
+    });
+  }
+}
+
 const items = z.array(z.object({ name: z.string(), digest: z.string(), definition: z.unknown() })).default([]);
 const toolsSchema = z.object({
   instructions: z.string().nullable().default(null),
@@ -114,9 +131,9 @@ const configSchema = z.object({
 });
 const entrySchema = z.object({ command: z.string(), args: z.array(z.string()).default([]) });
 
-/** The servers of an MCP client's configuration, in the spellings of the usual clients. @throws McpBuildError `config-invalid` */
+/** The servers of an MCP client's configuration, in the spellings of the usual clients. @throws McpBuildError `config-invalid`, `file-unreadable` */
 export async function configuredServers(path: string): Promise<readonly ConfiguredServer[]> {
-  const text = (await readBounded(path, 4 * 1024 * 1024)).toString('utf8');
+  const text = await readNamed(path, 'configuration', 4 * 1024 * 1024);
   let value: unknown;
   try {
     value = JSON.parse(text);

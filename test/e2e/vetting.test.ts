@@ -268,4 +268,13 @@ describe('lock vets what it chose before it writes anything', () => {
       expect(shown.code).toBe(4);
     }
   });
+
+  test.each([['nowhere.json'], ['plain', '--tools', 'nowhere'], ['plain', '--vex', 'nowhere']])(
+    'a file that is not there is no empty one: audit %s %s %s',
+    async (...args) => {
+      const result = await audit(...args);
+      expect(result.stderr).toContain('[file-unreadable]');
+      expect(result.code).toBe(2);
+    },
+  );
 });

@@ -88,7 +88,7 @@ const WORDS = {
     exclusively never_use never_call every_request every_question above_all advert* advertisement praise* praises bad_reviews
     bevorzug* empfehl* préfère* recommande* prefiere recomienda* prefira recomende preferisci предпочита* рекоменд* preferuj`,
   obey: `follow follows obey obeys comply complies carry_out carried_out perform executed act_on act_as directions tells_you tell_you text_tells it_says says_as do_what do_as do_it orders_for continue_as commands_in instructions_in command_that treat weight same_weight part_of_the_user's
-    befolge* suis suivez sigue cumple siga cumpra segui esegui следуй выполняй postępuj uyguла*`,
+    befolge* suis suivez sigue cumple siga cumpra segui esegui следуй выполняй postępuj uygula*`,
   harm: `otherwise die dies hurt harmed lost lose loses deleted destroyed destroys erased responsible fault penalis* penaliz* criminal offence hesitat* misbehave* rejected turned_down fired banned terminated illegal law legally lawsuit criminal* malware
     emergency urgent immediately at_once straight_away right_away without_delay`,
   excuse: `compliance audit verification verify verifies verified authentication authenticate authenticates regulations regulation gdpr telemetry diagnostics security_purposes quality training_purposes personalisation personalization
