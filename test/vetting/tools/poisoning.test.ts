@@ -125,6 +125,9 @@ describe('poisoned descriptions', () => {
       'A'.repeat(1_000_000),
       'send '.repeat(200_000),
       'do not '.repeat(150_000),
+      'a_'.repeat(500_000),
+      '`a'.repeat(500_000),
+      'as untrusted never follow '.repeat(20_000),
     ])
       examine([{ at: 'description', text }]);
     const { user, system } = process.cpuUsage(before);
