@@ -2,9 +2,11 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { promisify } from 'node:util';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeAuthority } from '../fakes/certificates.ts';
 import { type Dockerd, testDocker } from './dockerd.ts';
 import { childEnvironment, cli, cliDone, type Workplace, workplace } from './harness/cli.ts';
 import { describeWith, missing } from './harness/needs.ts';
@@ -99,6 +101,7 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
     let reference: string;
     let port: number;
     let config: string;
+    let scheme: 'http' | 'https' = 'http';
 
     beforeAll(async () => {
       reference = `${registry.host}/tools/mcp-build@${digest}`;
@@ -129,7 +132,7 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
     const tools = async (token: string) => {
       const client = new Client({ name: 'test', version: '1' });
       const requestInit = { headers: { authorization: `Bearer ${token}` } };
-      const url = new URL(`http://127.0.0.1:${port}/memory/mcp`);
+      const url = new URL(`${scheme}://127.0.0.1:${port}/memory/mcp`);
       await client.connect(new StreamableHTTPClientTransport(url, { requestInit }));
       const { tools } = await client.listTools();
       await client.close();
@@ -137,7 +140,7 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
     };
     const ready = async (logs: () => Promise<{ readonly stdout: string; readonly stderr: string }>) => {
       for (const end = Date.now() + 120_000; Date.now() < end; ) {
-        const answer = await fetch(`http://127.0.0.1:${port}/_readyz`).catch(() => undefined);
+        const answer = await fetch(`${scheme}://127.0.0.1:${port}/_readyz`).catch(() => undefined);
         if (answer?.status === 200) return;
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
@@ -145,14 +148,28 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
       throw new Error(`it was not ready in time: ${stdout}${stderr}`);
     };
 
-    const composeless = missing('docker-compose');
+    const composeless = missing('docker-compose', 'openssl');
     test.skipIf(composeless)(
       `is two containers by a compose file, and the one with a port has nothing of Docker’s${composeless ? ` [skipped: ${composeless}]` : ''}`,
       async () => {
         const folder = join(place.cwd, 'compose');
         const socket = docker.host.replace(/^unix:\/\//, '');
-        const words = ['deploy', 'compose', '--config', config, '--to', folder, '--image', reference, '--locked'];
-        await cliDone([...words, '--docker-socket', socket, '--publish', '127.0.0.1'], { cwd: place.cwd, env });
+        using authority = makeAuthority();
+        const { certificate, key } = authority.issue(['127.0.0.1']);
+        await writeFile(join(place.cwd, 'cert.pem'), certificate);
+        await writeFile(join(place.cwd, 'key.pem'), key, { mode: 0o600 });
+        const { mcpProxy, mcpServers } = JSON.parse(await readFile(config, 'utf8'));
+        const tls = { cert: join(place.cwd, 'cert.pem'), key: join(place.cwd, 'key.pem') };
+        const secured = join(place.cwd, 'secured.json');
+        await writeFile(secured, JSON.stringify({ mcpProxy: { ...mcpProxy, tls }, mcpServers }), { mode: 0o600 });
+        const words = ['deploy', 'compose', '--config', secured, '--to', folder, '--image', reference, '--locked'];
+        const deploy = [...words, '--docker-socket', socket, '--publish', '127.0.0.1', '--json'];
+        const { steps } = (await cliDone(deploy, { cwd: place.cwd, env })).json<{ steps: string[] }>();
+        // As it says: what copies the certificate to where only the gateway reads it.
+        await run('sh', ['-ec', steps.find((step) => step.startsWith('install ')) ?? 'false']);
+        const known = getCACertificates();
+        setDefaultCACertificates([...known, authority.ca]);
+        scheme = 'https';
         await fill(join(folder, 'daemon/state'), 65_531);
         const compose = (...args: string[]) =>
           at('docker-compose', '-f', join(folder, 'compose.yaml'), '-p', 'mcp-build-test', ...args);
@@ -175,6 +192,8 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
           expect(await servers()).toHaveLength(1);
         } finally {
           await compose('down', '-t', '30');
+          setDefaultCACertificates(known);
+          scheme = 'http';
         }
         expect(await servers()).toEqual([]);
       },
