@@ -321,13 +321,22 @@ function slowAnswer(line) {
 		failed: members.has("error")
 	} : void 0;
 }
-function withId({ line, idSpan }, id) {
+function withId({ line, idSpan: { start, end } }, id) {
 	const name = Buffer.from(id);
-	const out = Buffer.allocUnsafe(line.length - (idSpan.end - idSpan.start) + name.length);
-	line.copy(out, 0, 0, idSpan.start);
-	name.copy(out, idSpan.start);
-	line.copy(out, idSpan.start + name.length, idSpan.end, line.length);
-	return out;
+	const spare = end - start - name.length;
+	if (spare < 0) return Buffer.concat([
+		line.subarray(0, start),
+		name,
+		line.subarray(end)
+	]);
+	if (start < line.length - end) {
+		line.copyWithin(spare, 0, start);
+		name.copy(line, start + spare);
+		return line.subarray(spare);
+	}
+	name.copy(line, start);
+	line.copyWithin(end - spare, end);
+	return line.subarray(0, line.length - spare);
 }
 function isDigit(code) {
 	return code >= 48 && code <= 57;
@@ -436,6 +445,9 @@ function metaOf(params) {
 	const meta = params?._meta;
 	return isObject(meta) ? meta : void 0;
 }
+function textOf(value) {
+	return typeof value === "string" ? value : "";
+}
 function isObject(value) {
 	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -476,10 +488,11 @@ const META = {
 	server: "io.modelcontextprotocol/serverInfo",
 	subscription: "io.modelcontextprotocol/subscriptionId"
 };
+const FIRST_ID = 1e9;
 async function connect$1(open, greeting, events, timeout, first = "legacy") {
 	let background = 0;
 	const pending = new Map();
-	let next = 1;
+	let next = FIRST_ID;
 	let over;
 	let generation = "legacy";
 	const channel = await open(receive);
@@ -638,7 +651,7 @@ async function discover$1(peer, greeting, timeout) {
 	const said = await peer.ask("server/discover", { _meta: envelope(greeting) }, timeout);
 	if (!Array.isArray(said.supportedVersions) || !said.supportedVersions.includes("2026-07-28")) throw new RpcError({
 		code: CODE.version,
-		message: `It speaks ${String(said.supportedVersions)}`
+		message: `It doesn’t speak ${MODERN}`
 	});
 	return hello("modern", said, metaOf(said)?.[META.server]);
 }
@@ -895,6 +908,7 @@ function readContext(parent, state) {
 		state: kept ? state : void 0
 	};
 }
+Buffer.alloc(0);
 function withMeta(text, values) {
 	const json = (names) => names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(values[name])}`).join(",");
 	const all = Object.keys(values);
@@ -928,8 +942,11 @@ function metaFromHeaders(headers, params) {
 	};
 }
 // gateway/http/body.ts
-function readBody(request, limit) {
-	return new Promise((resolve) => {
+const JOINED = 1048576;
+let joined;
+const EMPTY$1 = Buffer.alloc(0);
+function readBody(request, limit, use) {
+	return new Promise((resolve, reject) => {
 		const declared = request.headers["content-length"];
 		if (declared !== void 0 && Number(declared) > limit) return resolve("too-large");
 		let first;
@@ -945,12 +962,24 @@ function readBody(request, limit) {
 			else if (more) more.push(chunk);
 			else more = [first, chunk];
 		});
-		request.once("end", () => resolve(more ? Buffer.concat(more) : first ?? EMPTY));
+		request.once("end", () => {
+			try {
+				resolve(use(more ? join(more, length) : first ?? EMPTY$1));
+			} catch (error) {
+				reject(error);
+			}
+		});
 		request.once("error", () => resolve("gone"));
 		request.once("close", () => resolve("gone"));
 	});
 }
-const EMPTY = Buffer.alloc(0);
+function join(pieces, length) {
+	if (length > JOINED) return Buffer.concat(pieces, length);
+	joined ??= Buffer.allocUnsafeSlow(JOINED);
+	let at = 0;
+	for (const piece of pieces) at += piece.copy(joined, at);
+	return joined.subarray(0, length);
+}
 const ANYBODY = {
 	id: "anybody",
 	name: "anybody",
@@ -1953,17 +1982,13 @@ function front(options) {
 			drop(request, response, 415, "The body must be application/json");
 			return;
 		}
-		const body = await readBody(request, options.maxBody());
-		if (body === "gone") return void 0;
-		if (body === "too-large") {
-			drop(request, response, 413, `A body may have ${options.maxBody()} bytes at most`);
-			return;
-		}
 		try {
-			return readMessage(body);
+			const message = await readBody(request, options.maxBody(), readMessage);
+			if (message === "gone") return void 0;
+			if (message !== "too-large") return message;
+			drop(request, response, 413, `A body may have ${options.maxBody()} bytes at most`);
 		} catch (error) {
 			sendFault(response, 400, faultOf$1(error));
-			return;
 		}
 	}
 	return (request, response) => {
@@ -2707,7 +2732,7 @@ function service(options) {
 	return {
 		name,
 		offersAll: ({ tools }) => rules.open && tools === void 0,
-		offered: (identity, tools) => rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, String(tool.name))),
+		offered: (identity, tools) => rules.sift(tools).filter((tool) => isObject(tool) && mayCall(identity, name, textOf(tool.name))),
 		timeout: options.timeout,
 		subscriptionsOf: () => watching,
 		common,
@@ -2932,52 +2957,80 @@ function isAddress({ headers: { host = "" } }) {
 	const name = host.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
 	return isIP(name) !== 0;
 }
+function whenTurnEnds(task) {
+	setImmediate(task);
+}
 // gateway/upstream/channel.ts
 const LONGEST_MESSAGE = 67108864;
 const MOST_WAITING = 67108864;
+const SHORT = 16384;
+const MOST_COPIED = 1048576;
 function lineWriter(input) {
 	let waiting = [];
+	let memory;
+	let free = true;
+	const write = (text) => {
+		const length = text.length < SHORT || !free ? 0 : Buffer.byteLength(text);
+		if (length === 0 || length > MOST_COPIED) return input.write(text);
+		memory ??= Buffer.allocUnsafeSlow(MOST_COPIED);
+		free = false;
+		return input.write(memory.subarray(0, memory.write(text)), () => {
+			free = true;
+		});
+	};
 	const flush = () => {
 		const text = waiting.length === 1 ? `${waiting[0]}\n` : `${waiting.join("\n")}\n`;
 		waiting = [];
-		if (input.writable) input.write(text);
+		if (input.writable) write(text);
 	};
 	input.on("error", () => void 0);
 	return (message) => {
 		if (!input.writable || input.writableLength > MOST_WAITING) return false;
-		if (waiting.push(message) === 1) setImmediate(flush);
+		if (waiting.push(message) === 1) whenTurnEnds(flush);
 		return true;
 	};
 }
 // gateway/upstream/lines.ts
 const NEWLINE = 10;
+const RETURN = 13;
+const EMPTY = Buffer.alloc(0);
+const MOST_HELD = 1048576;
 function lines(longest, receive, overflow) {
-	let pending = [];
+	let held = EMPTY;
 	let length = 0;
 	let over = false;
+	const hold = (chunk, from) => {
+		const needed = length + chunk.length - from;
+		if (needed > held.length) {
+			const larger = Buffer.allocUnsafeSlow(Math.max(4096, 2 ** Math.ceil(Math.log2(needed))));
+			held.copy(larger, 0, 0, length);
+			held = larger;
+		}
+		chunk.copy(held, length, from);
+		length = needed;
+	};
 	return { push(bytes) {
 		if (over) return;
 		const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 		let from = 0;
 		for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-			let end = at;
-			if (end > from && chunk[end - 1] === 13) end -= 1;
-			const last = Buffer.from(chunk.subarray(from, end));
-			const line = length === 0 ? last : Buffer.concat([...pending, last]);
-			pending = [];
+			const line = Buffer.allocUnsafe(length + at - from);
+			held.copy(line, 0, 0, length);
+			chunk.copy(line, length, from, at);
 			length = 0;
+			if (held.length > MOST_HELD) held = EMPTY;
 			from = at + 1;
-			if (line.length > 0) receive(line);
+			const end = line.at(-1) === RETURN ? line.length - 1 : line.length;
+			if (end > 0) receive(end < line.length ? line.subarray(0, end) : line);
 		}
 		if (from === chunk.length) return;
-		length += chunk.length - from;
-		if (length > longest) {
+		if (length + chunk.length - from > longest) {
 			over = true;
-			pending = [];
+			held = EMPTY;
 			overflow();
 			return;
 		}
-		pending.push(Buffer.from(chunk.subarray(from)));
+		hold(chunk, from);
 	} };
 }
 // gateway/bridge/child.ts
