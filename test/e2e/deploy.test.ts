@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmod, chown, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import https from 'node:https';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -9,6 +9,7 @@ import { type Authority, makeAuthority } from '../fakes/certificates.ts';
 import { type Dockerd, testDocker } from './dockerd.ts';
 import { childEnvironment, cliDone, MAIN, type Workplace, workplace } from './harness/cli.ts';
 import { describeWith } from './harness/needs.ts';
+import { root as tree } from './harness/tree.ts';
 
 /** In place of the users that the units name: nobody on a machine has these numbers. */
 const DAEMON = 64_501;
@@ -204,14 +205,15 @@ describeWith(['docker', 'root', 'setpriv', 'openssl', 'systemd-socket-activate']
     await daemon?.stop();
   });
 
-  const places = () => ({
+  const places = (main: string) => ({
+    [MAIN]: main,
     '/etc/mcp-build/': `${join(root, 'etc/mcp-build')}/`,
     '/run/mcp-build/daemon.sock': socket,
   });
-  const startDaemon = async () => {
+  const startDaemon = async (main = MAIN) => {
     const { gid } = await stat(docked);
     // The socket is made before the daemon is, by another process, as systemd does.
-    const words = await execStart('mcp-build-daemon.service', places());
+    const words = await execStart('mcp-build-daemon.service', places(main));
     const activate = ['systemd-socket-activate', '-l', socket];
     const variables = ['MCP_BUILD_HOME', 'XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'DOCKER_HOST', 'HOME', 'PATH'];
     for (const name of variables) activate.push('-E', name);
@@ -231,8 +233,8 @@ describeWith(['docker', 'root', 'setpriv', 'openssl', 'systemd-socket-activate']
     await chmod(socket, 0o660);
     return started;
   };
-  const startGateway = async () => {
-    const words = await execStart('mcp-build-gateway.service', places());
+  const startGateway = async (main = MAIN) => {
+    const words = await execStart('mcp-build-gateway.service', places(main));
     return start(as(GATEWAY, [], words), { MCP_BUILD_HOME: gatewayHome, HOME: gatewayHome, DOCKER_HOST: daemon.host });
   };
 
@@ -328,6 +330,43 @@ describeWith(['docker', 'root', 'setpriv', 'openssl', 'systemd-socket-activate']
     await until(async () => (await versions()) === older);
     await until(ready);
     expect(await call('read_graph', {})).toContain('entities');
+  });
+
+  test('mcp-build itself is upgraded and rolled back on the state that is there', async () => {
+    const accepted = async () => {
+      const folder = join(daemonHome, 'accepted');
+      return Promise.all((await readdir(folder)).sort().map((name) => readFile(join(folder, name), 'utf8')));
+    };
+    const before = await accepted();
+    expect(before).toHaveLength(1);
+    execFileSync(process.execPath, ['.ci/build.ts'], { cwd: tree, stdio: 'ignore' });
+    // As the documentation has it: the other version is installed, then both services are restarted.
+    const installed = async (version: string) => {
+      const folder = join(place.cwd, 'installed', version);
+      await cp(join(tree, 'dist'), join(folder, 'dist'), { recursive: true });
+      await symlink(join(tree, 'node_modules'), join(folder, 'node_modules'));
+      for (const file of ['package.json', 'dist/package.json']) {
+        const said = JSON.parse(await readFile(join(tree, file), 'utf8')) as object;
+        await writeFile(join(folder, file), JSON.stringify({ ...said, version }));
+      }
+      const main = join(folder, 'dist/cli/main.js');
+      expect(execFileSync(process.execPath, [main, '--version'], { encoding: 'utf8' })).toContain(version);
+      return main;
+    };
+    const [newer, older] = [await installed('98.0.0'), await installed('97.0.0')];
+    for (const main of [newer, older, MAIN]) {
+      for (const child of running) child.kill('SIGTERM');
+      await Promise.all(running.splice(0).map(ended));
+      expect(await servers()).toEqual([]);
+      await rm(socket, { force: true });
+      const first = await startDaemon(main);
+      const second = await startGateway(main);
+      await until(ready, () => first.said() + second.said());
+      // The token that was made before the upgrade, the lock, the keys and the policy with its exception are as good as they were.
+      expect(await call('read_graph', {})).toContain('entities');
+      expect(await servers()).toHaveLength(1);
+      expect(await accepted()).toEqual(before);
+    }
   });
 
   test('a daemon that is killed takes its servers along, and the next one serves the gateway that waited', async () => {
