@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { diagnose } from '../runner/index.ts';
+import { diagnoseLine } from './line/doctor.ts';
 import { homeOf } from './line/home.ts';
 import { policyOf } from './line/policy.ts';
 import { machineOf, reaperOf, runtimeOf } from './line/start.ts';
@@ -10,17 +11,20 @@ export function doctorCommand(): Command {
   return new Command('doctor')
     .summary('check what this machine needs to run servers')
     .description(
-      'Checks Docker, kernel features, the state folder, keys and the policy, and says for each that fails what to do.',
+      'Checks Docker, kernel features, keys, the policy, permissions of files, registries and the clock, and says for each that fails what to do. Registries are those of npm’s and uv’s or pip’s configuration, those of images that there are credentials for, and the manifest’s.',
     )
+    .option('--offline', 'ask no registry')
     .addOption(jsonOption())
     .addHelpText('after', examples(['mcp-build doctor', 'when something does not start']))
-    .action(async (options: { readonly json?: boolean }) => {
+    .action(async (options: { readonly json?: boolean; readonly offline?: boolean }) => {
       const out = terminal(options);
       const environment = { ...process.env };
       const home = homeOf(environment);
-      const checks = [
-        ...(await diagnose(await runtimeOf(environment), machineOf(home, environment), reaperOf(home, out.note))),
-      ];
+      const [runner, line] = await Promise.all([
+        diagnose(await runtimeOf(environment), machineOf(home, environment), reaperOf(home, out.note)),
+        diagnoseLine({ home, environment, workspace: process.cwd(), offline: options.offline === true }),
+      ]);
+      const checks = [...runner, ...line];
       try {
         const { file, policy } = await policyOf(home, environment, process.cwd());
         checks.push({

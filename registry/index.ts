@@ -44,7 +44,7 @@ export {
 } from './reference.ts';
 export { referrersTag } from './referrers.ts';
 export type { Certificates } from './remote/certificates.ts';
-export { type Credential, credentialFiles, findCredential } from './remote/credentials.ts';
+export { type Credential, credentialFiles, findCredential, hostsWithCredentials } from './remote/credentials.ts';
 export { login, logout, type Secret } from './remote/login.ts';
 export type { Environment } from './remote/proxy.ts';
 export { openRemote, type RemoteOptions, type RemoteStore } from './remote.ts';

@@ -50,3 +50,7 @@ export const npmKeys: typeof import('./evidence.ts').npmKeys = async (...paramet
   (await import('./evidence.ts')).npmKeys(...parameters);
 export const npmAttestations: typeof import('./evidence.ts').npmAttestations = async (...parameters) =>
   (await import('./evidence.ts')).npmAttestations(...parameters);
+
+/** Whether the registries of the configuration answer. See reach.ts. */
+export const reachNpm: typeof import('./reach.ts').reach = async (...parameters) =>
+  (await import('./reach.ts')).reach(...parameters);

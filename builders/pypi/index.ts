@@ -51,3 +51,7 @@ export type { WheelListing } from './listing.ts';
 /** Provenance of a wheel, unverified. See evidence.ts. */
 export const wheelProvenance: typeof import('./evidence.ts').wheelProvenance = async (...parameters) =>
   (await import('./evidence.ts')).wheelProvenance(...parameters);
+
+/** Whether the indexes of the configuration answer. See reach.ts. */
+export const reachPypi: typeof import('./reach.ts').reach = async (...parameters) =>
+  (await import('./reach.ts')).reach(...parameters);

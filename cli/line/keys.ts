@@ -19,7 +19,7 @@ export function sharedKeyPaths(folder: string): { private: string; public: strin
 }
 
 /** Made by `run` on first use. Unencrypted, for there may be nobody to ask; what it signed counts on this machine only. */
-function machineKeyPaths(home: Home): { private: string; public: string } {
+export function machineKeyPaths(home: Home): { private: string; public: string } {
   return { private: join(home.keys, 'machine.key'), public: join(home.keys, 'machine.pub') };
 }
 

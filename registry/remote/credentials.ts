@@ -70,6 +70,19 @@ export async function findCredential(
   return undefined;
 }
 
+/** The registries, as `host[:port]`, for which credentials are kept by name. @throws McpBuildError `credentials-invalid` */
+export async function hostsWithCredentials(environment: Environment): Promise<readonly string[]> {
+  const hosts = new Set<string>();
+  for (const path of credentialFiles(environment)) {
+    const file = await readCredentialFile(path);
+    for (const key of [...Object.keys(file?.auths ?? {}), ...Object.keys(file?.credHelpers ?? {})]) {
+      const host = entryName(key).split('/')[0];
+      if (host) hosts.add(host);
+    }
+  }
+  return [...hosts];
+}
+
 /** Undefined when the file isn't there. @throws McpBuildError `credentials-invalid` */
 export async function readCredentialFile(path: string): Promise<CredentialFile | undefined> {
   let text: string;
