@@ -45,6 +45,7 @@ export {
   withFiles,
 } from './lock.ts';
 export { architectureOf, hostPlatform, isPlatform, PLATFORMS, type Platform, parsePlatform } from './platform.ts';
+export type { Reached } from './reach.ts';
 export { readServerJson, SERVER_JSON_LIMIT, type ServerJson } from './server-json.ts';
 export {
   defaultName,

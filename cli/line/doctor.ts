@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Reached } from '../../builders/index.ts';
 import { reachNpm } from '../../builders/npm/index.ts';
 import { reachPypi } from '../../builders/pypi/index.ts';
-import type { Reached } from '../../builders/reach.ts';
 import { McpBuildError } from '../../errors/index.ts';
 import { credentialFiles, hostsWithCredentials, openRemote } from '../../registry/index.ts';
 import type { Check } from '../../runner/index.ts';
