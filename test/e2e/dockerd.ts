@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -47,7 +47,6 @@ export async function startDockerd(): Promise<Dockerd> {
     ...['--host', `unix://${socket}`, '--ip6tables=false'],
   ];
   let ended = false;
-  let killed = false;
   let exit: Promise<void>;
   const launch = () => {
     ended = false;
@@ -78,8 +77,9 @@ export async function startDockerd(): Promise<Dockerd> {
     await exit;
     clearTimeout(timer);
     await log.close();
-    // One that was killed once no longer knows that it has mounted its data onto itself.
-    if (killed) spawnSync('umount', ['--lazy', join(folder, 'data')]);
+    // What is left mounted keeps the folder: a daemon that was killed no longer knows that it has mounted its data onto itself, and one that
+    // ends in time may leave the name spaces of networks.
+    for (const path of mountedBelow(folder)) spawnSync('umount', ['--lazy', path]);
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   };
 
@@ -98,7 +98,6 @@ export async function startDockerd(): Promise<Dockerd> {
   const restart = async (signal: NodeJS.Signals = 'SIGTERM') => {
     const containerd = Number(await readFile(join(folder, 'exec/containerd/containerd.pid'), 'utf8').catch(() => '0'));
     process.kill(pid, signal);
-    killed ||= signal === 'SIGKILL';
     await exit;
     // It goes with dockerd, but not at the same moment; a dockerd that still sees it relies on it, and never comes up.
     const deadline = Date.now() + STOP_TIMEOUT;
@@ -117,6 +116,14 @@ export async function startDockerd(): Promise<Dockerd> {
     restart,
     stop,
   };
+}
+
+/** The innermost first. */
+function mountedBelow(folder: string): readonly string[] {
+  const places = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+  return places.filter((path) => path.startsWith(`${folder}/`)).reverse();
 }
 
 function answers(socketPath: string): Promise<boolean> {
