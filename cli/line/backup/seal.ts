@@ -1,35 +1,34 @@
 import { randomBytes } from 'node:crypto';
 import { ReadableStream } from 'node:stream/web';
-import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import type { Decrypter, Encrypter } from 'age-encryption';
 import { McpBuildError } from '../../../errors/index.ts';
 import { readBounded } from '../../../files/index.ts';
+import { type Header, headerFor } from './header.ts';
 import { decryptPayload, encryptPayload, NONCE } from './payload.ts';
 
 /** A key file of age: comments and one identity a line. */
 const KEY_FILE_LIMIT = 64 * 1024;
 
+/** Waits until a passphrase, an identity or a recipient of a rarer kind needs it. */
+const library = () => import('age-encryption');
+
 /** @throws McpBuildError `recipient-invalid` */
-function encrypterFor(recipients: readonly string[]): Encrypter {
+async function encrypterFor(recipients: readonly string[]): Promise<Encrypter> {
+  const { Encrypter } = await library();
   const encrypter = new Encrypter();
   for (const recipient of recipients) {
     try {
       encrypter.addRecipient(recipient);
     } catch (cause) {
-      throw new McpBuildError({
-        code: 'recipient-invalid',
-        message: `"${recipient}" is not a recipient of age`,
-        input: recipient,
-        fix: 'Give the line that `age-keygen -y` prints, beginning with age1.',
-        exit: 2,
-        cause,
-      });
+      throw recipientInvalid(recipient, cause);
     }
   }
   return encrypter;
 }
 
 /** @throws McpBuildError `identity-invalid` */
-export function decrypterFor(identities: readonly string[]): Decrypter {
+export async function decrypterFor(identities: readonly string[]): Promise<Decrypter> {
+  const { Decrypter } = await library();
   const decrypter = new Decrypter();
   for (const identity of identities) {
     try {
@@ -52,26 +51,37 @@ const HEADER_LIMIT = 1024 * 1024;
 const HEADER_END = Buffer.from('\n--- ');
 
 /** @throws McpBuildError `recipient-invalid` */
-export function sealFor(recipients: readonly string[]): Seal {
-  encrypterFor(recipients);
+export async function sealFor(recipients: readonly string[]): Promise<Seal> {
+  for (const recipient of recipients) {
+    try {
+      if (!headerFor([recipient])) await encrypterFor([recipient]);
+    } catch (cause) {
+      throw recipientInvalid(recipient, cause);
+    }
+  }
   return async function* seal(chunks) {
-    const encrypter = encrypterFor(recipients);
-    let fileKey: Uint8Array | undefined;
-    // A recipient that learns the file's key and leaves no stanza: the library writes the header, this program all that follows.
-    encrypter.addRecipient({
-      wrapFileKey: async (key) => {
-        fileKey = Uint8Array.from(key);
-        return [];
-      },
-    });
-    // Node's type of a web stream and the browser's describe the same object and don't know of each other.
-    const empty = (await encrypter.encrypt(ReadableStream.from([]) as never)) as unknown as Chunks;
-    const whole = await joined(empty);
-    if (!fileKey) throw new Error('no recipient was asked to wrap the key');
+    const { bytes, fileKey } = headerFor(recipients) ?? (await libraryHeader(recipients));
     const nonce = randomBytes(NONCE);
-    yield Buffer.concat([whole.subarray(0, headerLength(whole)), nonce]);
+    yield Buffer.concat([bytes, nonce]);
     yield* encryptPayload(fileKey, nonce, chunks);
   };
+}
+
+async function libraryHeader(recipients: readonly string[]): Promise<Header> {
+  const encrypter = await encrypterFor(recipients);
+  let fileKey: Buffer | undefined;
+  // A recipient that learns the file's key and leaves no stanza: the library writes the header, this program all that follows.
+  encrypter.addRecipient({
+    wrapFileKey: async (key) => {
+      fileKey = Buffer.from(key);
+      return [];
+    },
+  });
+  // Node's type of a web stream and the browser's describe the same object and don't know of each other.
+  const empty = (await encrypter.encrypt(ReadableStream.from([]) as never)) as unknown as Chunks;
+  const whole = await joined(empty);
+  if (!fileKey) throw new Error('no recipient was asked to wrap the key');
+  return { bytes: whole.subarray(0, headerLength(whole)), fileKey };
 }
 
 /** Throws what is wrong with the file, while it is read as well: the last part of one that was cut off is missed at its end. */
@@ -150,6 +160,7 @@ export async function readIdentities(file: string): Promise<readonly string[]> {
 export async function newIdentity(
   passphrase: string,
 ): Promise<{ readonly recipient: string; readonly sealed: Uint8Array }> {
+  const { Encrypter, generateX25519Identity, identityToRecipient } = await library();
   const identity = await generateX25519Identity();
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
@@ -158,6 +169,7 @@ export async function newIdentity(
 
 /** @throws McpBuildError `passphrase-wrong` */
 export async function openIdentity(sealed: Uint8Array, passphrase: string, file: string): Promise<string> {
+  const { Decrypter } = await library();
   const decrypter = new Decrypter();
   decrypter.addPassphrase(passphrase);
   try {
@@ -172,15 +184,17 @@ export async function openIdentity(sealed: Uint8Array, passphrase: string, file:
   }
 }
 
-/** @throws McpBuildError `identity-invalid` */
-export async function recipientsOf(identities: readonly string[]): Promise<readonly string[]> {
-  return Promise.all(
-    identities.map((identity) =>
-      identityToRecipient(identity).catch((cause) => {
-        throw identityInvalid('The identity', cause);
-      }),
-    ),
-  );
+function recipientInvalid(recipient: string, cause: unknown): McpBuildError {
+  return cause instanceof McpBuildError
+    ? cause
+    : new McpBuildError({
+        code: 'recipient-invalid',
+        message: `"${recipient}" is not a recipient of age`,
+        input: recipient,
+        fix: 'Give the line that `age-keygen -y` prints, beginning with age1.',
+        exit: 2,
+        cause,
+      });
 }
 
 function identityInvalid(file: string, cause?: unknown): McpBuildError {

@@ -60,7 +60,7 @@ export async function takeBackup(place: Place, options: TakeOptions): Promise<Ta
   return withFileLock(place.lock, async () => {
     const recipients = await recipientsFor(place, options);
     const id = snapshotId(options.now);
-    const seal = sealFor(recipients);
+    const seal = await sealFor(recipients);
     const known = await knownArchives(place);
     const keep = (parts: readonly Part[]) => archive(place, parts, { recipients, seal, known }, options.progress);
     // The state first: whatever it says of images is in the store by then.

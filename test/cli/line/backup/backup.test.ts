@@ -198,9 +198,9 @@ describe('backup and restore', () => {
     }
     const sealed = await readFile(place.identity);
     await expect(openIdentity(sealed, 'wrong', place.identity)).rejects.toMatchObject({ code: 'passphrase-wrong' });
-    const own = decrypterFor([await openIdentity(sealed, 'correct horse', place.identity)]);
+    const own = await decrypterFor([await openIdentity(sealed, 'correct horse', place.identity)]);
     expect((await checkBackup(place, undefined, own)).faults).toEqual([]);
-    const stranger = decrypterFor([await generateX25519Identity()]);
+    const stranger = await decrypterFor([await generateX25519Identity()]);
     await expect(openSnapshot(place, undefined, stranger)).rejects.toMatchObject({ code: 'backup-not-yours' });
   });
 
@@ -210,7 +210,7 @@ describe('backup and restore', () => {
     await take({ recipients: [], now: new Date('2026-11-21T10:00:00Z'), passphrase: asked });
     const key = join(root, 'key.txt');
     await writeFile(key, `# created: today\n# public key: ${recipient}\n${identity}\n`);
-    const checked = await checkBackup(place, undefined, decrypterFor(await readIdentities(key)));
+    const checked = await checkBackup(place, undefined, await decrypterFor(await readIdentities(key)));
     expect(checked).toMatchObject({ faults: [], decrypted: true, archives: 4 });
   });
 
@@ -359,14 +359,14 @@ describe('a damaged backup', () => {
       const block = Buffer.alloc(512);
       new Header({ path, type: 'File', size: 0, mode: 0o644 }).encode(block);
       const sealed = await sealedBytes(
-        sealFor([recipient]),
+        await sealFor([recipient]),
         zstdCompressSync(Buffer.concat([block, Buffer.alloc(1024)])),
       );
       const archive = join(root, 'evil.age');
       await writeFile(archive, sealed);
       const source = { file: archive, digest: sha256(sealed), size: sealed.length };
       await mkdir(join(root, 'into'), { recursive: true });
-      await expect(unpack(source, decrypterFor([identity]), join(root, 'into'))).rejects.toMatchObject({
+      await expect(unpack(source, await decrypterFor([identity]), join(root, 'into'))).rejects.toMatchObject({
         code: 'backup-corrupt',
       });
       await expect(lstat(join(root, 'evil'))).rejects.toThrow('ENOENT');

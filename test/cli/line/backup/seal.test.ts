@@ -38,41 +38,70 @@ async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
 describe('a file of age', () => {
   test.each(SIZES)('of %i bytes is opened by the library, and the library’s here', async (size) => {
     const plain = randomBytes(size);
-    const ours = await joined(sealFor([recipient])(pieces(plain, 100_000)));
-    expect(plain.equals(await decrypterFor([identity]).decrypt(ours))).toBe(true);
+    const ours = await joined((await sealFor([recipient]))(pieces(plain, 100_000)));
+    expect(plain.equals(await (await decrypterFor([identity])).decrypt(ours))).toBe(true);
     const encrypter = new Encrypter();
     encrypter.addRecipient(recipient);
     const theirs = await encrypter.encrypt(plain);
     expect(ours.length).toBe(theirs.length);
-    expect(plain.equals(await joined(opened(decrypterFor([identity]), pieces(theirs, 70_000))))).toBe(true);
-    expect(plain.equals(await joined(opened(decrypterFor([identity]), pieces(theirs.subarray(0), 1_000_000))))).toBe(
-      true,
-    );
+    expect(plain.equals(await joined(opened(await decrypterFor([identity]), pieces(theirs, 70_000))))).toBe(true);
+    expect(
+      plain.equals(await joined(opened(await decrypterFor([identity]), pieces(theirs.subarray(0), 1_000_000)))),
+    ).toBe(true);
   });
 
   test('is opened by each of its recipients, a post-quantum one too, and by nobody else', async () => {
     const hybrid = await generateHybridIdentity();
-    const sealed = await sealedBytes(sealFor([recipient, await identityToRecipient(hybrid)]), Buffer.from('kept'));
+    const sealed = await sealedBytes(
+      await sealFor([recipient, await identityToRecipient(hybrid)]),
+      Buffer.from('kept'),
+    );
     for (const one of [identity, hybrid]) {
-      expect((await openedBytes(decrypterFor([one]), sealed)).toString()).toBe('kept');
-      expect(await decrypterFor([one]).decrypt(sealed, 'text')).toBe('kept');
+      expect((await openedBytes(await decrypterFor([one]), sealed)).toString()).toBe('kept');
+      expect(await (await decrypterFor([one])).decrypt(sealed, 'text')).toBe('kept');
     }
-    const other = decrypterFor([await generateX25519Identity()]);
+    const other = await decrypterFor([await generateX25519Identity()]);
     await expect(openedBytes(other, sealed)).rejects.toThrow('no identity matched');
     await expect(openedBytes(new Decrypter(), sealed)).rejects.toThrow('no identity matched');
   });
 
+  test('has a header that the library reads, for one and for several, whatever their keys', async () => {
+    const identities = await Promise.all(Array.from({ length: 20 }, () => generateX25519Identity()));
+    const recipients = await Promise.all(identities.map(identityToRecipient));
+    const all = await sealedBytes(await sealFor(recipients), Buffer.from('kept'));
+    for (const [at, one] of identities.entries()) {
+      const decrypter = new Decrypter();
+      decrypter.addIdentity(one);
+      expect(await decrypter.decrypt(all, 'text')).toBe('kept');
+      const alone = await sealedBytes(await sealFor([recipients[at]!]), Buffer.from('kept'));
+      expect(await decrypter.decrypt(alone, 'text')).toBe('kept');
+    }
+  });
+
+  test('is for no recipient with a letter changed, nor one whose secret everybody would know', async () => {
+    const letters = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
+    const changed = Array.from({ length: recipient.length - 4 }, (_, at) => {
+      const other = letters[(letters.indexOf(recipient[at + 4]!) + 7) % 32];
+      return recipient.slice(0, at + 4) + other + recipient.slice(at + 5);
+    });
+    // Of 32 zero bytes, and of 31 bytes.
+    const nothing = 'age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z';
+    const short = 'age1pyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyysjzgfpyyfw987';
+    for (const bad of [...changed, nothing, short, recipient.toUpperCase(), `${recipient} `, 'age1', ''])
+      await expect(sealFor([recipient, bad]), bad).rejects.toMatchObject({ code: 'recipient-invalid', input: bad });
+  });
+
   test('has another key each time', async () => {
-    const seal = sealFor([recipient]);
+    const seal = await sealFor([recipient]);
     const [one, other] = await Promise.all([sealedBytes(seal, Buffer.from('x')), sealedBytes(seal, Buffer.from('x'))]);
     expect(one.equals(other)).toBe(false);
     for (const sealed of [one, other])
-      expect((await openedBytes(decrypterFor([identity]), sealed)).toString()).toBe('x');
+      expect((await openedBytes(await decrypterFor([identity]), sealed)).toString()).toBe('x');
   });
 
   test('that was changed, cut, reordered or added to is refused', async () => {
-    const decrypter = decrypterFor([identity]);
-    const good = await sealedBytes(sealFor([recipient]), randomBytes(3 * CHUNK));
+    const decrypter = await decrypterFor([identity]);
+    const good = await sealedBytes(await sealFor([recipient]), randomBytes(3 * CHUNK));
     const sealedChunk = CHUNK + 16;
     const payload = good.length - 3 * sealedChunk;
     const chunk = (at: number) => good.subarray(payload + at * sealedChunk, payload + (at + 1) * sealedChunk);
