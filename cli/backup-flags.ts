@@ -9,6 +9,7 @@ export interface TakeFlags {
   readonly recipient?: readonly string[];
   readonly folder?: string;
   readonly include?: readonly string[];
+  readonly volumes?: boolean;
   readonly images: boolean;
   readonly keep?: number;
   readonly keepDaily?: number;
@@ -35,6 +36,7 @@ export function takeOptions(command: Command): Command {
         resolve,
       ),
     )
+    .option('--volumes', 'keep every folder, too, that a server could write to when it was started')
     .option('--no-images', 'leave the images out')
     .addOption(keepOption('--keep <count>', 'keep the newest so many; what none of these four keeps is forgotten'))
     .addOption(keepOption('--keep-daily <count>', 'keep the newest of each of so many days'))
@@ -60,6 +62,7 @@ export function takeWords(flags: TakeFlags): readonly string[] {
     ...(flags.recipient ?? []).flatMap((recipient) => ['--recipient', recipient]),
     ...(flags.folder === undefined ? [] : ['--folder', resolve(flags.folder)]),
     ...(flags.include ?? []).flatMap((path) => ['--include', path]),
+    ...(flags.volumes ? ['--volumes'] : []),
     ...(flags.images ? [] : ['--no-images']),
     ...Object.entries({ ...counts, 'keep-monthly': flags.keepMonthly }).flatMap(([name, count]) =>
       count === undefined ? [] : [`--${name}`, `${count}`],

@@ -32,6 +32,7 @@ export function backupCommand(): Command {
         'after',
         examples(
           ['mcp-build backup --to /backups/mcp --folder .', 'asks for a passphrase the first time only'],
+          ['mcp-build backup --to /backups/mcp --folder . --volumes', 'and what servers wrote'],
           ['mcp-build backup --to /backups/mcp --recipient age1… --keep 30', 'from cron, for the identity in a safe'],
           [
             'mcp-build backup --to /backups/mcp --keep-daily 7 --keep-weekly 5 --keep-monthly 12',
@@ -54,17 +55,21 @@ async function take(flags: TakeFlags): Promise<void> {
   const out = terminal(flags);
   const environment = { ...process.env };
   const home = homeOf(environment);
-  const [{ configPart, statePart, workspacePart }, { placeOf }, { takeBackup }] = await Promise.all([
+  const [{ configPart, statePart, workspacePart }, { placeOf }, { takeBackup }, volumes] = await Promise.all([
     import('./line/backup/parts.ts'),
     import('./line/backup/place.ts'),
     import('./line/backup/take.ts'),
+    import('./line/backup/volumes.ts'),
   ]);
   const { existsSync } = await import('node:fs');
   const own: readonly Part[] = [statePart(home), configPart(environment)].filter(({ path }) => existsSync(path));
+  const folder = flags.folder === undefined ? undefined : resolve(flags.folder);
+  const included = flags.include ?? [];
+  const written = volumes.notWithin(await volumes.writtenVolumes(home, folder), included);
   const parts = [
     ...own,
-    ...(flags.folder === undefined ? [] : [workspacePart(resolve(flags.folder))]),
-    ...(flags.include ?? []).map((path) => ({ name: path, path })),
+    ...(folder === undefined ? [] : [workspacePart(folder)]),
+    ...[...included, ...(flags.volumes ? written : [])].map((path) => ({ name: path, path })),
   ];
   const retention = retentionOf(flags);
   const taken = await takeBackup(placeOf(resolve(flags.to)), {
@@ -79,9 +84,14 @@ async function take(flags: TakeFlags): Promise<void> {
     progress: out.progress,
   });
   const changed = `${taken.written} of ${taken.archives} archives and ${bytes(taken.bytes)} were new`;
+  const left = flags.volumes ? [] : written;
+  if (left.length > 0)
+    out.note(
+      `not in it, though servers could write there: ${left.join(', ')}; take ${left.length === 1 ? 'it' : 'all of them'} along with --volumes, or one with --include <path>`,
+    );
   const forgot = taken.dropped.length > 0 ? `; forgot ${taken.dropped.length} older ones` : '';
   await out.result(
-    taken,
+    { ...taken, left },
     `backup ${taken.id}: ${taken.images} images, ${changed}${forgot}\ndigest ${taken.digest}  (restore with --digest to be sure that it is this one)`,
   );
 }

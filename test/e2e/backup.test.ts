@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { homeOf } from '../../cli/line/home.ts';
+import { recordUse } from '../../cli/line/usage.ts';
 import { childEnvironment, cli, cliDone, MAIN } from './harness/cli.ts';
 import { describeWith, toolCache } from './harness/needs.ts';
 import { root } from './harness/tree.ts';
@@ -64,9 +66,16 @@ describeWith(['docker-registry', 'age', 'zstd'], 'the recovery runbook', () => {
     await cliDone(['attest', 'server-memory'], options);
     await cliDone(['sign', 'server-memory'], options);
     await writeFile(at('volume/notes.txt'), 'remember this');
-    const backup = ['backup', '--to', at('backups'), '--folder', at('work'), '--include', at('volume'), '--json'];
-    const made = await cliDone(backup, options);
-    env.SNAPSHOT = made.json<{ id: string }>().id;
+    // As a start of the server with `--volume …:rw` leaves it.
+    recordUse(homeOf(options.env), {
+      server: { name: 'server-memory' },
+      image: { digest: 'sha256:1' },
+      permissions: { network: 'none', volumes: [{ path: at('volume'), mode: 'rw' }], environment: [] },
+    });
+    const backup = ['backup', '--to', at('backups'), '--folder', at('work'), '--volumes', '--json'];
+    const made = (await cliDone(backup, options)).json<{ id: string; left: string[] }>();
+    expect(made.left).toEqual([]);
+    env.SNAPSHOT = made.id;
     await mkdir(at(GOOD));
     for (const place of PLACES) await cp(at(place), join(at(GOOD), place), { recursive: true, verbatimSymlinks: true });
   }, 600_000);
@@ -116,6 +125,9 @@ describeWith(['docker-registry', 'age', 'zstd'], 'the recovery runbook', () => {
     const command = cron.replace(/^(\S+ ){5}/, '').replaceAll('\\%', '%');
     await run('sh', ['-ec', command], { cwd: '/', env: { PATH: '/usr/bin:/bin', HOME: at('home') } });
     expect(await count()).toBe(before + 1);
+    const some = await cliDone(['backup', '--to', at('backups'), '--json'], options);
+    expect(some.json<{ left: string[] }>().left).toEqual([at('volume')]);
+    expect(some.stderr).toContain(`${at('volume')}; take it along with --volumes`);
     // Where nobody has backed up to, it would wait for a passphrase every night.
     const refused = await cli(['backup', 'schedule', '--to', at('elsewhere')], options);
     expect([refused.code, refused.stderr.includes('backup-place-missing')]).toEqual([2, true]);

@@ -6,6 +6,7 @@ import { cronLine, scheduleUnits } from '../../../../cli/line/backup/schedule.ts
 const words = takeWords({
   to: '/backups',
   images: false,
+  volumes: true,
   include: ['/srv/with space/100%'],
   keepDaily: 7,
   keepMonthly: 12,
@@ -23,6 +24,7 @@ describe('a schedule of backups', () => {
     expect(words).toEqual([
       '--include',
       '/srv/with space/100%',
+      '--volumes',
       '--no-images',
       '--keep-daily',
       '7',
@@ -35,7 +37,7 @@ describe('a schedule of backups', () => {
   test('for systemd takes one and reads it, with nothing filled in', () => {
     const [service, timer] = scheduleUnits(options).map(({ text }) => text);
     expect(service?.match(/^ExecStart=.*$/gm)).toEqual([
-      'ExecStart=/usr/bin/node "/opt/mcp build/main.js" backup --to /backups/$$mcp --include "/srv/with space/100%%" --no-images --keep-daily 7 --keep-monthly 12',
+      'ExecStart=/usr/bin/node "/opt/mcp build/main.js" backup --to /backups/$$mcp --include "/srv/with space/100%%" --volumes --no-images --keep-daily 7 --keep-monthly 12',
       'ExecStart=/usr/bin/node "/opt/mcp build/main.js" backup verify /backups/$$mcp --sealed',
     ]);
     expect(service).toContain('Environment=MCP_BUILD_HOME=/srv/state');
@@ -50,7 +52,7 @@ describe('a schedule of backups', () => {
     // What cron does before it calls a shell.
     const said = execFileSync('/bin/sh', ['-c', command.replaceAll('\\%', '%')], { encoding: 'utf8' });
     expect(said).toBe(
-      'backup --to /backups/$mcp --include /srv/with space/100% --no-images --keep-daily 7 --keep-monthly 12\nbackup verify /backups/$mcp --sealed\n',
+      'backup --to /backups/$mcp --include /srv/with space/100% --volumes --no-images --keep-daily 7 --keep-monthly 12\nbackup verify /backups/$mcp --sealed\n',
     );
     expect(cronLine({ ...options, every: 'hourly' })).toMatch(/^\d+ \* \* \* \* MCP_BUILD_HOME=/);
     expect(cronLine({ ...options, every: 'weekly' })).toMatch(/^\d+ \d \* \* [0-6] /);
