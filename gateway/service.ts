@@ -287,8 +287,9 @@ export function service(options: ServiceOptions): Service {
     find: sessions.find,
     call(identity, behind, request, write, caller) {
       const call = observer && told(identity, request);
+      const { method } = request;
       const to = options.policy
-        ? policed(options.policy, behind, request, (breach) => blocked(identity, request.method, call?.target, breach))
+        ? policed(options.policy, behind, request, (breach) => blocked(identity, method, call?.target, breach))
         : behind;
       return call
         ? watchedCall(observer, call, to, write, caller, observer.trace?.(call, request))

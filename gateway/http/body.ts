@@ -14,33 +14,47 @@ export function readBody<T>(
   limit: number,
   use: (body: Buffer) => T,
 ): Promise<T | 'too-large' | 'gone'> {
-  return new Promise((resolve, reject) => {
-    const declared = request.headers['content-length'];
-    if (declared !== undefined && Number(declared) > limit) return resolve('too-large');
-    let first: Buffer | undefined;
-    let more: Buffer[] | undefined;
-    let length = 0;
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length > limit) {
-        request.pause();
-        return resolve('too-large');
-      }
-      // Nearly every body comes in one piece, which then needs no copy.
-      if (!first) first = chunk;
-      else if (more) more.push(chunk);
-      else more = [first, chunk];
-    });
-    request.once('end', () => {
+  const declared = request.headers['content-length'];
+  if (declared !== undefined && Number(declared) > limit) return Promise.resolve('too-large');
+  let waiting: PromiseWithResolvers<T | 'too-large' | 'gone'> | undefined = Promise.withResolvers();
+  const { promise } = waiting;
+  let first: Buffer | undefined;
+  let more: Buffer[] | undefined;
+  let length = 0;
+  // The request stays, with what listens to it, until it is answered: neither its bytes nor what was made of them need to.
+  const done = (settle: (promise: PromiseWithResolvers<T | 'too-large' | 'gone'>) => void) => {
+    const settled = waiting;
+    waiting = undefined;
+    first = undefined;
+    more = undefined;
+    if (settled) settle(settled);
+  };
+  request.on('data', (chunk: Buffer) => {
+    if (!waiting) return;
+    length += chunk.length;
+    if (length > limit) {
+      request.pause();
+      return done(({ resolve }) => resolve('too-large'));
+    }
+    // Nearly every body comes in one piece, which then needs no copy.
+    if (!first) first = chunk;
+    else if (more) more.push(chunk);
+    else more = [first, chunk];
+  });
+  request.once('end', () => {
+    const body = more ? join(more, length) : (first ?? EMPTY);
+    done(({ resolve, reject }) => {
       try {
-        resolve(use(more ? join(more, length) : (first ?? EMPTY)));
+        resolve(use(body));
       } catch (error) {
         reject(error);
       }
     });
-    request.once('error', () => resolve('gone'));
-    request.once('close', () => resolve('gone'));
   });
+  const gone = () => done(({ resolve }) => resolve('gone'));
+  request.once('error', gone);
+  request.once('close', gone);
+  return promise;
 }
 
 function join(pieces: readonly Buffer[], length: number): Buffer {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Caller, Write } from '../peer.ts';
 import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
-import type { Request } from '../rpc/message.ts';
+import { type Request, tokenOf } from '../rpc/message.ts';
 import type { Service } from '../service.ts';
 import type { Session } from '../session.ts';
 import { fromLegacy } from '../translate.ts';
@@ -19,7 +19,7 @@ export type Way =
   | { readonly kind: 'response'; readonly response: ServerResponse; readonly events: boolean; readonly json: boolean }
   | { readonly kind: 'stream'; readonly response: ServerResponse; readonly stream: Stream };
 
-/** Passes a session's request on, and the answer back. */
+/** Passes a session's request on, and the answer back. Nothing made here holds on to the request's text, which may be long, and the server slow. */
 export function callForSession(service: Service, session: Session, request: Request, way: Way): void {
   const { id, method } = request;
   const { response } = way;
@@ -32,6 +32,8 @@ export function callForSession(service: Service, session: Session, request: Requ
     return;
   }
   const instead = service.instead(session, request);
+  const held: { request: Request | undefined } = { request };
+  const token = tokenOf(request);
   let stream = way.kind === 'stream' ? way.stream : undefined;
   let over = false;
 
@@ -77,40 +79,43 @@ export function callForSession(service: Service, session: Session, request: Requ
   watch(pending);
   const caller: Caller = {
     answer(answer) {
-      const wanted = session.backend.current()?.hello.generation === 'modern' ? inputRequired(answer) : undefined;
-      if (wanted) again(wanted);
+      const modern = held.request && session.backend.current()?.hello.generation === 'modern';
+      const wanted = modern ? inputRequired(answer) : undefined;
+      if (held.request && wanted) again(held.request, wanted);
       else end(shown(answer, id, method, service, session.identity), 200);
     },
     fail,
     progress(params) {
+      if (token === undefined) return;
       // The token is the client's own again.
-      const { tokenSpan, text } = request;
-      if (!tokenSpan) return;
-      const progressToken = JSON.parse(text.slice(tokenSpan.start, tokenSpan.end)) as unknown;
-      notice(
-        JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: { ...params, progressToken } }),
-      );
+      const told = { ...params, progressToken: token };
+      notice(JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: told }));
     },
   };
-  const ask = (given: Request) => {
-    const write: Write = (own, generation) => fromLegacy(given, own, generation, session.greeting);
-    return service.call(session.identity, session.backend, given, write, caller);
+  const ask = (once: { request: Request | undefined }) => {
+    const write: Write = (own, generation) => {
+      const text = fromLegacy(once.request as Request, own, generation, session.greeting);
+      // One of the newer generation may want to be asked again, with more.
+      if (generation === 'legacy') once.request = undefined;
+      return text;
+    };
+    return service.call(session.identity, session.backend, once.request as Request, write, caller);
   };
   let rounds = 0;
-  const again = (wanted: InputRequired) => {
+  const again = (first: Request, wanted: InputRequired) => {
     rounds += 1;
-    const asked = withInput(session, request, wanted, (text) => {
+    const asked = withInput(session, first, wanted, (text) => {
       if (!notice(text)) session.deliver(text);
     });
     asked.then(
       (params) => {
         if (over) return;
-        if (rounds <= MOST_ROUNDS) handle = ask({ ...request, params });
+        if (rounds <= MOST_ROUNDS) handle = ask({ request: { ...first, params } });
         else fail({ code: CODE.internal, message: `The server asked for input ${rounds} times` });
       },
       (error: unknown) => fail(faultOf(error)),
     );
   };
-  let handle = ask(request);
+  let handle = ask(held);
   if (!over) session.calls.set(id, { cancel: (reason) => handle.cancel(reason), notice, fail });
 }

@@ -1,6 +1,6 @@
 import { META, MODERN, type Write } from '../peer.ts';
 import { CODE, faultOf, faultText, type RpcFault } from '../rpc/fault.ts';
-import { isObject, type Message, type Request } from '../rpc/message.ts';
+import { isObject, type Message, type Request, tokenOf } from '../rpc/message.ts';
 import { fromModern, modernCapabilities, toModern } from '../translate.ts';
 import { checkMirrored, checkModern } from './headers.ts';
 import { listen } from './listen.ts';
@@ -91,7 +91,14 @@ function call({ request: { headers }, response, service, identity }: Exchange, r
     },
   };
   watch(pending);
-  const write: Write = (own, generation) => fromModern(request, own, generation);
+  const token = tokenOf(request);
+  // Its text, which may be long, isn't kept while the server works on it.
+  const once: { request: Request | undefined } = { request };
+  const write: Write = (own, generation) => {
+    const text = fromModern(once.request as Request, own, generation);
+    once.request = undefined;
+    return text;
+  };
   const handle = service.call(identity, service.common, request, write, {
     answer(answer) {
       const body = shown(answer, id, method, service, identity);
@@ -101,11 +108,10 @@ function call({ request: { headers }, response, service, identity }: Exchange, r
     },
     fail,
     progress(params) {
-      const { tokenSpan, text } = request;
-      if (!tokenSpan || !events) return;
+      if (token === undefined || !events) return;
       begin();
-      const progressToken = JSON.parse(text.slice(tokenSpan.start, tokenSpan.end)) as unknown;
-      const notification = { jsonrpc: '2.0', method: 'notifications/progress', params: { ...params, progressToken } };
+      const told = { ...params, progressToken: token };
+      const notification = { jsonrpc: '2.0', method: 'notifications/progress', params: told };
       writeEvent(response, 'event: message\n', JSON.stringify(notification));
     },
   });

@@ -35,6 +35,8 @@ export interface Response {
 
 /** Ids and tokens longer than this name nothing; they would only be kept. In characters of JSON. */
 const LONGEST_ID = 1000;
+/** Of texts so short, in characters, it doesn't matter how long they are kept. */
+const SHORT = 4096;
 
 /** @throws RpcError -32700 for what isn't JSON, -32600 for what isn't one JSON-RPC message that every parser reads alike */
 export function readMessage(body: Buffer): Message {
@@ -81,6 +83,11 @@ export function renumber(request: Request, id: number, meta?: string): string {
   );
 }
 
+/** What the client calls this request in what it is told of its progress; undefined where it needn't be told. */
+export function tokenOf({ tokenSpan, text }: Request): unknown {
+  return tokenSpan && (JSON.parse(text.slice(tokenSpan.start, tokenSpan.end)) as unknown);
+}
+
 /** `params._meta`, where it is an object. */
 export function metaOf(params: Params | undefined): Params | undefined {
   const meta = params?._meta;
@@ -107,7 +114,9 @@ function paramSpans(text: string, params: Span | undefined) {
 }
 
 function cut(text: string, span: Span | undefined): string {
-  return span ? text.slice(span.start, span.end) : 'null';
+  const piece = span ? text.slice(span.start, span.end) : 'null';
+  // Otherwise a longer piece would be kept as a place in the whole text, and the whole text with it.
+  return text.length > SHORT ? Buffer.from(piece).toString() : piece;
 }
 
 function validId(id: unknown): boolean {

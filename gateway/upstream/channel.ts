@@ -19,35 +19,49 @@ export const LONGEST_MESSAGE = 64 * 1024 * 1024;
 /** A server that doesn't read its input has at most so much waiting for it, in bytes. */
 const MOST_WAITING = 64 * 1024 * 1024;
 
-/** In characters: what Node writes from the stack. */
-const SHORT = 16 * 1024;
+/** In characters: shorter texts Node writes from the stack. */
+const LONG = 16 * 1024;
 const MOST_COPIED = 1024 * 1024;
+const NEWLINE = 10;
 
-/** Writes lines to a server's stdin; what is said within one turn of the event loop is written at once. */
+/**
+ * Writes lines to a server's stdin. Short ones that are said within one turn of the event loop are written at once; a long one goes out immediately, as
+ * bytes: as texts, those of one turn would be the most that the heap holds, and be copied by each look for what can go.
+ */
 export function lineWriter(input: Writable): (message: string) => boolean {
   let waiting: string[] = [];
   let memory: Buffer | undefined;
   let free = true;
-  /** A long text goes out of memory that is used again, where Node would take new memory, of three times its length, for each. */
-  const write = (text: string) => {
-    const length = text.length < SHORT || !free ? 0 : Buffer.byteLength(text);
-    if (length === 0 || length > MOST_COPIED) return input.write(text);
-    memory ??= Buffer.allocUnsafeSlow(MOST_COPIED);
-    free = false;
-    return input.write(memory.subarray(0, memory.write(text)), () => {
-      free = true;
-    });
-  };
   const flush = () => {
+    if (waiting.length === 0) return;
     const text = waiting.length === 1 ? `${waiting[0]}\n` : `${waiting.join('\n')}\n`;
     waiting = [];
-    if (input.writable) write(text);
+    if (input.writable) input.write(text);
+  };
+  const writeLong = (text: string) => {
+    const size = Buffer.byteLength(text) + 1;
+    if (!free || size > MOST_COPIED) {
+      const bytes = Buffer.allocUnsafeSlow(size);
+      bytes[bytes.write(text)] = NEWLINE;
+      input.write(bytes);
+      return;
+    }
+    // Memory that is used again: new memory costs more than what is copied into it.
+    memory ??= Buffer.allocUnsafeSlow(MOST_COPIED);
+    free = false;
+    memory[memory.write(text)] = NEWLINE;
+    input.write(memory.subarray(0, size), () => {
+      free = true;
+    });
   };
   // A server that has closed its input answers with EPIPE: its end is what counts.
   input.on('error', () => undefined);
   return (message) => {
     if (!input.writable || input.writableLength > MOST_WAITING) return false;
-    if (waiting.push(message) === 1) whenTurnEnds(flush);
+    if (message.length >= LONG) {
+      flush();
+      writeLong(message);
+    } else if (waiting.push(message) === 1) whenTurnEnds(flush);
     return true;
   };
 }
