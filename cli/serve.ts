@@ -16,6 +16,7 @@ import {
   parseConfig,
   tracingConfig,
 } from '../gateway/index.ts';
+import { keepHeapSmall } from './line/heap.ts';
 import { type Home, homeOf } from './line/home.ts';
 import {
   auditFolder,
@@ -31,7 +32,6 @@ import { ownGateway } from './line/serve-stdio.ts';
 import { watchFiles } from './line/serve-watch.ts';
 import { runtimeOf } from './line/start.ts';
 import { openWatching, webhookAddress } from './line/watching.ts';
-import { keepYoungSpaceSmall } from './line/young.ts';
 import { examples, jsonOption } from './options.ts';
 import { terminal } from './terminal.ts';
 
@@ -115,7 +115,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
   const config = await read();
   if (options.check) return show(config, out);
   if (options.login !== undefined) return logInAt(options.login, config, home, out);
-  keepYoungSpaceSmall();
+  keepHeapSmall();
   // Minutes of locking and building would be for nothing.
   if (config.servers.some(({ behind }) => behind.kind === 'contained')) await (await runtimeOf(environment)).facts();
   const daemon = options.daemon === undefined ? undefined : daemonClient(resolve(options.daemon));

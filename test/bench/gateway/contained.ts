@@ -1,4 +1,4 @@
-import { keepYoungSpaceSmall } from '../../../cli/line/young.ts';
+import { keepHeapSmall } from '../../../cli/line/heap.ts';
 import { containerChannel, openGateway, parseConfig } from '../../../gateway/index.ts';
 import { openLayout } from '../../../registry/index.ts';
 import { docker, parseEndpoint, parsePermissions, reaper } from '../../../runner/index.ts';
@@ -34,7 +34,7 @@ const open = containerChannel({
   },
   logs: `${state}/logs`,
 });
-keepYoungSpaceSmall();
+keepHeapSmall();
 const gateway = await openGateway({
   config: parseConfig(JSON.stringify(config), 'bench', {}),
   prepare: async () => ({ open }),

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { keepYoungSpaceSmall } from '../../../cli/line/young.ts';
+import { keepHeapSmall } from '../../../cli/line/heap.ts';
 import { openGateway, parseConfig } from '../../../gateway/index.ts';
 import { processChannel } from '../../gateway/gateway.ts';
 
@@ -11,7 +11,7 @@ const config = {
   },
 };
 const echo = process.argv[3] ?? fileURLToPath(new URL('./echo.ts', import.meta.url));
-keepYoungSpaceSmall();
+keepHeapSmall();
 const gateway = await openGateway({
   config: parseConfig(JSON.stringify(config), 'bench', {}),
   prepare: async () => ({ open: processChannel([process.execPath, '--no-warnings', echo]) }),
