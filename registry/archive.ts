@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import type { Digest } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
 import { openArchiveWriter } from './archive-write.ts';
-import { type CopyOptions, copy } from './copy.ts';
+import { type Copied, type CopyOptions, copy } from './copy.ts';
 import { INDEX_LIMIT, type LayoutIndex, parseLayoutIndex, plain, type Tagged, tagOf } from './layout-index.ts';
 import { type LayoutReader, layoutReader, notFound, replayable } from './layout-read.ts';
 import { subjectOfTag } from './referrers.ts';
@@ -31,13 +31,16 @@ export async function exportLayout(
   from: Store,
   images: readonly Tagged[],
   options: ArchiveOptions = {},
-): Promise<void> {
+): Promise<Copied> {
   const writer = await openArchiveWriter(file);
+  const total = { sent: 0, mounted: 0, present: 0, bytes: 0, referrers: 0 };
   try {
     for (const { tag, descriptor } of images) {
-      await copy(from, writer.store, descriptor, { ...options, tags: [tag], parallel: 1 });
+      const copied = await copy(from, writer.store, descriptor, { ...options, tags: [tag], parallel: 1 });
+      for (const what of Object.keys(total) as (keyof Copied)[]) total[what] += copied[what];
     }
     await writer.finish();
+    return total;
   } catch (error) {
     await writer.abandon();
     throw error;

@@ -21,7 +21,7 @@ export interface CopyOptions {
   /** A repository of the target's registry that may have some of the blobs (the base image's): they are mounted from there. */
   readonly mountFrom?: string;
   readonly progress?: (event: CopyEvent) => void;
-  /** Blobs at a time; 4 by default. */
+  /** Blobs at a time, of the image and of each referrer; 4 by default. With 1 everything is written one after the other, in the same order each time. */
   readonly parallel?: number;
 }
 
@@ -138,6 +138,8 @@ async function listsOf(run: Run, subjects: readonly Descriptor[]): Promise<reado
 
 /** The root's own last: who finds that signed can rely on what each platform's manifest needs being there. */
 async function copyReferrers(run: Run, lists: readonly List[], depth: number): Promise<void> {
+  // A tar takes one blob at a time, and is to have the same bytes each time.
+  const atOnce = run.options.parallel === 1 ? 1 : LISTS;
   const copyOne = async ({ subject, referrers }: List): Promise<void> => {
     if (depth === DEPTH || referrers.length > REFERRERS) throw tooMany(run.from.name, subject);
     const there = new Set((await run.to.referrers(subject.digest)).map((one) => one.digest));
@@ -150,15 +152,15 @@ async function copyReferrers(run: Run, lists: readonly List[], depth: number): P
     // All blobs first, then all manifests at once: a registry without the referrers API then gets one new list instead of many.
     const blobs = trees.flatMap((tree) => tree.blobs);
     await run.pool.each(unique(blobs, run.done), (blob) => copyBlob(run, blob));
-    await openPool(LISTS).each(trees, async (tree) => {
+    await openPool(atOnce).each(trees, async (tree) => {
       await copyTree(run, tree);
       run.totals.referrers++;
     });
     await copyReferrers(run, await listsOf(run, referrers), depth + 1);
   };
   // Where a registry keeps lists by tag, each subject's is watched for a while after it was written.
-  await openPool(LISTS).each(lists.slice(0, -1), copyOne);
-  await openPool(LISTS).each(lists.slice(-1), copyOne);
+  await openPool(atOnce).each(lists.slice(0, -1), copyOne);
+  await openPool(atOnce).each(lists.slice(-1), copyOne);
 }
 
 async function treeOfReferrer(run: Run, referrer: Descriptor, subject: Descriptor): Promise<Tree | undefined> {

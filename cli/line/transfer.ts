@@ -47,13 +47,8 @@ export async function transfer(
   const progress = meter(options.progress);
   if (place.kind === 'archive') {
     const tag = place.tag ?? tags[0] ?? found.server;
-    let totals: Copied = { sent: 0, mounted: 0, present: 0, bytes: 0, referrers: 0 };
-    const count = (event: CopyEvent) => {
-      totals = counted(totals, event);
-      progress(event);
-    };
-    await exportLayout(place.file, found.store, [{ tag, descriptor: found.image }], { progress: count });
-    return { ...totals, digest: found.image.digest, to, tags: [tag] };
+    const copied = await exportLayout(place.file, found.store, [{ tag, descriptor: found.image }], { progress });
+    return { ...copied, digest: found.image.digest, to, tags: [tag] };
   }
   const store = await storeAt(place, options);
   for (const tag of tags) await refuseToMove(store, tag, found.image);
@@ -112,18 +107,4 @@ function meter(progress: (line: string) => void): (event: CopyEvent) => void {
     else if (event.kind === 'sent' || event.kind === 'mounted' || event.kind === 'present') blobs += 1;
     progress(`${(bytes / 1e6).toFixed(1)} MB, ${blobs} parts`);
   };
-}
-
-function counted(totals: Copied, event: CopyEvent): Copied {
-  switch (event.kind) {
-    case 'bytes':
-      return { ...totals, bytes: totals.bytes + event.bytes };
-    case 'sent':
-    case 'mounted':
-    case 'present':
-      return { ...totals, [event.kind]: totals[event.kind] + 1 };
-    case 'ignored':
-    case 'tagged':
-      return totals;
-  }
 }

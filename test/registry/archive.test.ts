@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   archiveStore,
+  type Descriptor,
   exportLayout,
   importLayout,
   type LayoutStore,
@@ -91,6 +92,21 @@ describe('an exported archive', () => {
     const renamed = await openLayout(join(folder, 'renamed'));
     await importLayout(file, renamed, { tagAs: (tag) => (tag === 'a:1' ? 'c:2' : undefined) });
     expect((await renamed.list()).map((one) => one.tag)).toEqual(['c:2']);
+  });
+
+  it('takes what is said of the index and of each platform, as publish attaches it, and is the same bytes each time', async () => {
+    const index = await writeIndex(local);
+    const { manifests } = JSON.parse((await bufferOf(local.read(index))).toString()) as { manifests: Descriptor[] };
+    for (const subject of [...manifests, index])
+      for (const text of ['signature', 'provenance', 'sbom'])
+        await writeReferrer(local, subject, `${text} ${subject.digest}`);
+    const files = ['one.tar', 'two.tar'].map((name) => join(folder, name));
+    for (const file of files)
+      expect(await exportLayout(file, local, [{ tag: 'a', descriptor: index }])).toMatchObject({ referrers: 9 });
+    const [one, two] = await Promise.all(files.map((file) => readFile(file)));
+    expect(one!.equals(two!)).toBe(true);
+    const archive = archiveStore(await openArchive(files[0]!));
+    for (const subject of [...manifests, index]) expect(await archive.referrers(subject.digest)).toHaveLength(3);
   });
 
   it('is whole or not there', async () => {
