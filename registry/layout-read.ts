@@ -122,12 +122,17 @@ async function referrersIn(
   return inOrder(found);
 }
 
-export function notFound(store: string, what: string): McpBuildError {
+/** @param fix where it is a registry that has it not: what the local store holds says nothing of it */
+export function notFound(
+  store: string,
+  what: string,
+  fix = 'Check the name, tag or digest; `mcp-build list` shows what the local store holds.',
+): McpBuildError {
   return new McpBuildError({
     code: 'not-found',
     message: `${store} has no ${what}`,
     input: what,
-    fix: 'Check the name, tag or digest; `mcp-build list` shows what the local store holds.',
+    fix,
   });
 }
 

@@ -86,6 +86,8 @@ export function tagInvalid(tag: string): McpBuildError {
 }
 
 function parseRemote(text: string): RemoteReference {
+  if (/^(?:\.{0,2}|~)\//.test(text))
+    throw invalid(text, 'is a path', 'Write oci-archive:FILE for one file, or oci:FOLDER for an OCI image layout.');
   const { rest, digest } = splitDigest(text);
   const slash = rest.indexOf('/');
   const registry = rest.slice(0, slash).toLowerCase();

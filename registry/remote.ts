@@ -161,7 +161,7 @@ export function openRemote(
     };
     const head = await session.call({ ...call, method: 'HEAD', expect: [200, 404, 405] });
     await head.discard();
-    if (head.status === 404) throw notFound(name, target);
+    if (head.status === 404) throw absent(name, target);
     const digest = String(head.headers['docker-content-digest'] ?? '');
     const size = Number(head.headers['content-length'] ?? Number.NaN);
     const mediaType = bareType(head.headers['content-type'] ?? '');
@@ -171,7 +171,7 @@ export function openRemote(
     }
     // Not every registry says all of it without the body.
     const answer = await session.call({ ...call, method: 'GET', expect: [200, 404] });
-    if (answer.status === 404) throw notFound(name, target);
+    if (answer.status === 404) throw absent(name, target);
     const bytes = await readBody(answer, MANIFEST_LIMIT);
     const type = bareType(answer.headers['content-type'] ?? '');
     const manifest = parseManifest(bytes, isManifestType(type) ? type : undefined, `${name}:${target}`);
@@ -254,4 +254,12 @@ function otherDigest(store: string, found: string, wanted: string): McpBuildErro
     input: wanted,
     fix: 'The registry, or something before it, is not to be relied upon: nothing was taken.',
   });
+}
+
+function absent(name: string, target: string): McpBuildError {
+  return notFound(
+    name,
+    target,
+    'Check the name, and that this tag or digest was pushed; some registries say so, too, to whoever has no credentials for them (`mcp-build login`).',
+  );
 }
