@@ -21,7 +21,7 @@ export function loginCommand(): Command {
       'Checks credentials with a registry and keeps them where Docker, skopeo and others find them too: in the credential helper that is configured, else in Docker’s config.json.',
     )
     .argument('<registry>', 'registry.example[:port]')
-    .option('--username <name>', 'user name')
+    .option('-u, --username <name>', 'user name')
     .option('--identity-token', 'what comes on stdin is an OAuth2 refresh token')
     .requiredOption('--password-stdin', 'read the password from stdin')
     .addOption(plainHttpOption())

@@ -44,6 +44,6 @@ export function pullCommand(): Command {
       const { tag } = found.place;
       const tags = [...(tag && isRegistryTag(tag) ? [`${found.server}:${tag}`] : []), found.server];
       const done = await transfer(found, found.server, tags, { home, ...registry, progress: out.progress });
-      await out.result(done, transferText('pulled', done));
+      await out.result(done, transferText(`pulled ${found.name} into`, done, 'fetched'));
     });
 }

@@ -54,10 +54,11 @@ export function pushCommand(): Command {
     });
 }
 
-export function transferText(verb: string, done: Transferred): string {
+/** @param way what became of the bytes, as the user sees it */
+export function transferText(verb: string, done: Transferred, way: 'sent' | 'fetched' = 'sent'): string {
   const moved =
     done.sent + done.mounted === 0
       ? 'everything was there'
-      : `${bytes(done.bytes)} sent, ${done.mounted} mounted, ${done.present} there, ${done.referrers} attached`;
+      : `${bytes(done.bytes)} ${way}, ${done.mounted} mounted, ${done.present} there, ${done.referrers} attached`;
   return `${verb} ${done.to}@${done.digest} (${moved})\ntags: ${done.tags.join(', ') || 'none'}`;
 }
