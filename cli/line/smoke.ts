@@ -145,7 +145,7 @@ async function ask(
       code: 'not-mcp',
       message: `${error.message}. It wrote: ${tail.trim().split('\n').slice(-5).join(' / ')}`,
       input: verified.server.name,
-      fix: 'Give it the variables it requires as --env NAME=value and its arguments after --.',
+      fix: 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.',
       cause: error,
     });
   } finally {

@@ -1,13 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Document, isMap, isNode, parseDocument, type YAMLMap } from 'yaml';
 import type { z } from 'zod';
-import { McpBuildError } from '../../../errors/index.ts';
+import { McpBuildError, nearest } from '../../../errors/index.ts';
 import { pairOf } from './position.ts';
 import { parseManifest } from './read.ts';
 import { MANIFEST_VERSION, type manifestSchema } from './schema.ts';
 
 /** A server as it is written into a manifest. */
 export type NewServer = z.input<typeof manifestSchema>['servers'][string];
+
+/** Of the names that an error lists. */
+const NAMED = 20;
 
 const HEADER = `# The MCP servers this team allows. \`mcp-build lock\` pins them, \`mcp-build publish\` builds, signs and pushes them.
 version: ${MANIFEST_VERSION}
@@ -53,7 +56,8 @@ export function addServer(text: string | undefined, file: string, name: string, 
 /** The manifest without one server and the comment right above it. @throws McpBuildError `server-unknown` */
 export function removeServer(text: string, file: string, name: string): string {
   const manifest = parseManifest(text, file);
-  if (!manifest.servers.some((entry) => entry.name === name)) throw unknownServer(file, name);
+  const names = manifest.servers.map((entry) => entry.name);
+  if (!names.includes(name)) throw unknownServer(file, name, names);
   const document = parseDocument(text);
   const value = document.toJS() as { servers: Record<string, unknown> };
   const { [name]: _gone, ...rest } = value.servers;
@@ -67,12 +71,18 @@ export function removeServer(text: string, file: string, name: string): string {
       );
 }
 
-export function unknownServer(file: string, name: string, near?: string): McpBuildError {
+/** @param names of the servers that it has */
+export function unknownServer(file: string, name: string, names: readonly string[]): McpBuildError {
+  const near = nearest(name, names);
+  const has =
+    names.length === 0
+      ? 'It has none'
+      : `It has ${names.slice(0, NAMED).join(', ')}${names.length > NAMED ? ', …' : ''}`;
   return new McpBuildError({
     code: 'server-unknown',
     message: `${file} has no server called ${name}`,
     input: name,
-    fix: near ? `Did you mean ${near}?` : 'Add it with `mcp-build add <source>`.',
+    fix: near ? `Did you mean ${near}?` : `${has}; \`mcp-build add <source>\` adds one.`,
     exit: 2,
   });
 }

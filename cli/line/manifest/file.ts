@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isFault, McpBuildError, nearest } from '../../../errors/index.ts';
+import { isFault, McpBuildError } from '../../../errors/index.ts';
 import { readBounded, withFileLock, writeAtomic } from '../../../files/index.ts';
 import { parseReference, type RemoteReference } from '../../../registry/index.ts';
 import type { Environment } from '../home.ts';
@@ -71,10 +71,7 @@ export function serverEntry(manifest: Manifest, name: string): ServerEntry {
   throw unknownServer(
     manifest.file,
     name,
-    nearest(
-      name,
-      manifest.servers.map((entry) => entry.name),
-    ),
+    manifest.servers.map((entry) => entry.name),
   );
 }
 

@@ -21,7 +21,7 @@ const BUNDLE = 'application/vnd.dev.sigstore.bundle';
 export async function stateOf(job: Job, remote: RemoteStore, settings: PublishSettings): Promise<State> {
   const { lock } = job.folder;
   const image = await tagged(remote, job.immutable);
-  if (!image) return due('not published yet');
+  if (!image) return due('for the first time');
   if (lock.index !== undefined && image.digest !== lock.index) throw tagImmutable(job, image);
   for (const tag of job.moving) {
     const there = await tagged(remote, tag);

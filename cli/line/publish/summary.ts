@@ -20,8 +20,16 @@ export function wordOf({ status }: Outcome): string {
 }
 
 function detailOf(one: Outcome): string {
-  if (one.status === 'failed') return `${one.error.code}: ${one.error.message.split('\n')[0]}`;
+  // In full it stands above the table.
+  if (one.status === 'failed') return cut(`${one.error.code}: ${one.error.message.split('\n')[0]}`);
   return `${one.image}:${one.tags[0]}@${one.digest.slice(0, 19)}`;
+}
+
+/** In characters: a row is to stay one line of a terminal that isn't narrow. */
+const ROW = 160;
+
+function cut(text: string): string {
+  return text.length <= ROW ? text : `${text.slice(0, ROW - 1)}…`;
 }
 
 export function jsonOf(outcomes: readonly Outcome[]): unknown {

@@ -91,7 +91,12 @@ describe('removing', () => {
   });
 
   it('names what is not there', () => {
-    expect(() => removeServer(TEXT, FILE, 'fetch')).toThrow(code('server-unknown'));
+    expect(() => removeServer(TEXT, FILE, 'fetch')).toThrow(
+      expect.objectContaining({ code: 'server-unknown', fix: expect.stringContaining('It has memory, time') }),
+    );
+    expect(() => removeServer(TEXT, FILE, 'memry')).toThrow(
+      expect.objectContaining({ code: 'server-unknown', fix: 'Did you mean memory?' }),
+    );
   });
 });
 
