@@ -18,6 +18,7 @@ export const osvSchema = z.object({
   published: short.optional(),
   withdrawn: short.nullish(),
   aliases: z.array(short).max(1000).nullish(),
+  upstream: z.array(short).max(1000).nullish(),
   summary: text.nullish(),
   details: z.string().nullish(),
   severity: severity.nullish(),

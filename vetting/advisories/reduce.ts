@@ -41,7 +41,7 @@ export function reduce(value: unknown, rate: (vector: string) => number | undefi
       name,
       advisory: {
         id: record.id,
-        aliases: [...new Set(record.aliases ?? [])],
+        aliases: [...new Set([...(record.aliases ?? []), ...sameFlaw(record, ecosystem)])],
         summary: (record.summary || (record.details ?? '').split('\n').find((line) => line.trim() !== '') || '').slice(
           0,
           SUMMARY,
@@ -61,6 +61,14 @@ export function reduce(value: unknown, rate: (vector: string) => number | undefi
     });
   }
   return [...found.values()];
+}
+
+/**
+ * Debian's records name the flaw that they are about as what they come from. With several, one excuse for one of them must not count for all,
+ * so that such a record keeps its own name.
+ */
+function sameFlaw({ upstream }: OsvRecord, ecosystem: AdvisoryEcosystem): readonly string[] {
+  return ecosystem.startsWith('Debian') && upstream?.length === 1 ? upstream : [];
 }
 
 function isMalware({ id, aliases }: OsvRecord): boolean {

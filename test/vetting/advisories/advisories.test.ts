@@ -28,7 +28,13 @@ const records: readonly OsvRecord[] = [
     aliases: ['CVE-2026-0007'],
     severity: [{ type: 'CVSS_V4', score: V4 }],
   }),
-  flaw('DEBIAN-CVE-2026-9', 'Debian:13', 'glibc', [{ introduced: '0' }, { fixed: '2.41-12+deb13u1' }]),
+  flaw('DEBIAN-CVE-2026-9', 'Debian:13', 'glibc', [{ introduced: '0' }, { fixed: '2.41-12+deb13u1' }], {
+    upstream: ['CVE-2026-9'],
+  }),
+  // Of two flaws at once: no excuse for one of them may be one for the record.
+  flaw('DSA-9-1', 'Debian:13', 'glibc', [{ introduced: '0' }, { fixed: '2.41-12+deb13u1' }], {
+    upstream: ['CVE-2026-8', 'CVE-2026-9'],
+  }),
   flaw('DEBIAN-CVE-2026-10', 'Debian:12', 'glibc', [{ introduced: '0' }]),
   flaw('UBUNTU-1', 'Ubuntu:24.04', 'glibc', [{ introduced: '0' }]),
 ];
@@ -81,7 +87,10 @@ describe('advisories', () => {
     expect(project).toEqual([
       expect.objectContaining({ id: 'CVE-2026-0007', severity: 'medium', score: 6.9, fixed: '2.0' }),
     ]);
-    expect(libc).toEqual([expect.objectContaining({ id: 'DEBIAN-CVE-2026-9', severity: 'medium', rated: false })]);
+    expect(libc).toEqual([
+      expect.objectContaining({ id: 'CVE-2026-9', aliases: ['DEBIAN-CVE-2026-9'], severity: 'medium', rated: false }),
+      expect.objectContaining({ id: 'DSA-9-1', aliases: [] }),
+    ]);
   });
 
   it('say how old what they say is: of the newest record, not of the download', () => {
