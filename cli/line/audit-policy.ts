@@ -1,8 +1,10 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, sha256 } from '../../digest/index.ts';
+import { McpBuildError, nearest } from '../../errors/index.ts';
 import { readBounded } from '../../files/index.ts';
 import { DEFAULT_VETTING, loadPolicy, parseDuration, type VettingRules } from '../../trust/index.ts';
+import { FINDINGS } from '../../vetting/index.ts';
 import { type Environment, homeOf } from './home.ts';
 import { policyFiles } from './policy.ts';
 import { followedRoots } from './roots.ts';
@@ -30,9 +32,39 @@ export async function vettingRules(
   for (const file of candidates) {
     if (file === undefined || (file !== named && !(await exists(file)))) continue;
     const policy = await loadPolicy(file, followedRoots(homeOf(environment)));
-    return { rules: policy.vetting ?? DEFAULT_VETTING, file, digest: sha256(await readBounded(file, 1024 * 1024)) };
+    const rules = policy.vetting ?? DEFAULT_VETTING;
+    requireKnown(rules, file);
+    return { rules, file, digest: sha256(await readBounded(file, 1024 * 1024)) };
   }
   return { rules: DEFAULT_VETTING, file: undefined, digest: undefined };
+}
+
+/**
+ * A slip in the code of a finding must not become a hole: what was to be refused or stopped would pass.
+ * @throws McpBuildError `policy-invalid`
+ */
+function requireKnown({ codes, stop, exceptions }: VettingRules, file: string): void {
+  const said = [
+    ...Object.keys(codes).map((code) => ['codes', code] as const),
+    ...stop.map((code) => ['stop', code] as const),
+    ...exceptions.map(({ finding }) => ['exceptions', finding] as const),
+  ];
+  const unknown = said.find(([, code]) => !Object.hasOwn(FINDINGS, code));
+  if (!unknown) return;
+  const [where, code] = unknown;
+  const known = nearest(code, Object.keys(FINDINGS));
+  const advisory = where === 'exceptions' && /^[A-Z]+-/.test(code);
+  throw new McpBuildError({
+    code: 'policy-invalid',
+    message: `Policy ${file} names at vetting.${where} "${code}", which is the code of no finding`,
+    input: file,
+    fix: advisory
+      ? `Write finding: known-vulnerable and advisory: ${code}.`
+      : known
+        ? `Did you mean ${known}?`
+        : 'Take a code that docs/vetting.md lists.',
+    exit: 2,
+  });
 }
 
 /** Rules with the age of releases that whoever locked asked for, in days. Where the policy says how old they must be, that stands. */

@@ -88,6 +88,13 @@ async function checked(value: unknown, name: string): Promise<PolicyText> {
       known ? `Did you mean ${known}?` : undefined,
     );
   }
+  if (path === 'rules' && typeof value === 'object' && value !== null && !('rules' in value)) {
+    throw invalid(
+      name,
+      'has no rules',
+      'Say whose images may start; with `rules: []` none may, which is right for a file that only --policy names for vetting.',
+    );
+  }
   throw invalid(name, `at ${path || 'its root'}: ${issue?.message ?? 'does not fit'}`);
 }
 
