@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { lockDigest } from '../builders/index.ts';
-import { McpBuildError } from '../errors/index.ts';
+import { isFault, McpBuildError } from '../errors/index.ts';
 import { writeAtomic } from '../files/index.ts';
 import { SEVERITIES } from '../trust/index.ts';
 import {
@@ -11,6 +11,7 @@ import {
   html,
   markdown,
   parseVex,
+  printed,
   type Report,
   sarif,
 } from '../vetting/index.ts';
@@ -57,7 +58,7 @@ export function auditCommand(): Command {
   return new Command('audit')
     .summary('look at what a server brings, and refuse what must not get in')
     .description(
-      'Reads every package of a server, on the exact bytes that are or will be in its image, and asks its index and the advisories about each: where it comes from, how old it is, who built it, what it holds, what is known against it, and what its tools say to a model. Nothing of a package is executed. Exits with 4 when the policy refuses something.',
+      'Reads every package of a server, on the exact bytes that are or will be in its image, and asks its index and the advisories about each: where it comes from, how old it is, who built it, what it holds, what is known against it, and what its tools say to a model. Nothing of a package is executed. Exits with 4 when the policy refuses something, with 5 when it refuses nothing but an archive could not be fetched.',
     )
     .argument(
       '<target>',
@@ -125,6 +126,7 @@ async function audit(text: string, options: Options): Promise<void> {
         tools,
         earlierTools,
         previous,
+        unfetched: 'named',
         now,
         progress: out.progress,
       }),
@@ -144,7 +146,11 @@ async function audit(text: string, options: Options): Promise<void> {
     await writeAtomic(options.output, `${shown.trimEnd()}\n`);
     out.note(`wrote ${options.output}`);
   }
+  const missing = audited.reduce((sum, { unfetched }) => sum + unfetched.size, 0);
+  if (missing > 0) out.note(`${missing} archives could not be fetched: run it again before you trust what it says`);
   if (refused) process.exitCode = 4;
+  // Whatever the policy makes of it: what nobody has looked into has not passed.
+  else if (missing > 0) process.exitCode = 5;
 }
 
 async function targetsOf(
@@ -159,7 +165,20 @@ async function targetsOf(
       return { targets: [await lockTarget(text, options)], about: [] };
     case 'image': {
       const { home, environment, workspace, now } = options;
-      const { store, image, name } = await findImage(text, home, { environment, ...registry });
+      const { store, image, name } = await findImage(text, home, { environment, ...registry }).catch(
+        (error: unknown) => {
+          // A name may have been meant for a lock; that no image has it is only half of the answer.
+          if (!isFault(error, 'not-found') || /[/:@]/.test(text)) throw error;
+          throw new McpBuildError({
+            code: 'not-found',
+            message: `${text} is neither a lock under ./lockfiles/ nor an image in the local store`,
+            input: text,
+            fix: 'Check the name (`mcp-build list` shows the images), or name what is to be locked as npm:… or pypi:….',
+            exit: 1,
+            cause: error,
+          });
+        },
+      );
       const target = await imageTarget(store, image, name);
       // Who signed what it says of itself is for the policy to know.
       return {
@@ -171,13 +190,24 @@ async function targetsOf(
       const targets: Target[] = [];
       const about: Finding[] = [];
       for (const { name, source, pinned, command } of await configuredServers(text)) {
-        if (!pinned) about.push(finding('unpinned', name, `Is started with ${command}: whatever is newest runs`));
+        const how = command === undefined ? 'Runs elsewhere' : `Is started with ${printed(command)}`;
+        if (!pinned) about.push(finding('unpinned', name, `${how}: what that is may change any day`));
         if (source === undefined) {
           about.push(
-            finding('not-checked', name, `Is started with ${command}, which is no package that is known here`),
+            finding(
+              'not-checked',
+              name,
+              command === undefined ? `${how}, where nobody can look into it` : `${how}, which names no package`,
+              {
+                remedy:
+                  command === undefined
+                    ? 'Ask whoever runs it what they vet and pin.'
+                    : 'Start a package, with npx, uvx or `mcp-build run`; an image is audited by its name.',
+              },
+            ),
           );
-          continue;
         }
+        if (source === undefined) continue;
         try {
           const one = await targetsOf(source, options, registry);
           targets.push(...one.targets);

@@ -24,6 +24,8 @@ export interface AuditInput {
   readonly contents: ReadonlyMap<string, Contents>;
   /** That archives which are not in `contents` were left for later on purpose, and not because they couldn't be read. */
   readonly deferred?: boolean | undefined;
+  /** Why archives that were wanted could not be had, by `fileKey`. */
+  readonly unfetched?: ReadonlyMap<string, string> | undefined;
   /** What the indexes say today, by `ref`; undefined where nobody was asked. */
   readonly listings?: ReadonlyMap<string, Listing> | undefined;
   /** What is said, signed, of where packages were built, by `ref`. */

@@ -33,7 +33,8 @@ export interface ConfiguredServer {
   readonly source: string | undefined;
   /** Whether it starts by a lock: through mcp-build. */
   readonly pinned: boolean;
-  readonly command: string;
+  /** Undefined where it is an address, or anything else than a command. */
+  readonly command: string | undefined;
 }
 
 /** What a word on the command line means: a lock's name or folder, a source, or an MCP client's configuration. @throws McpBuildError `audit-target` */
@@ -97,6 +98,7 @@ const toolsSchema = z.object({
   resources: items,
   resourceTemplates: items,
 });
+const LISTS = Object.keys(toolsSchema.shape);
 
 /** A `tools.json` that `mcp-build test` wrote; undefined where there is none. @throws McpBuildError `tools-invalid` */
 export async function toolsAt(path: string): Promise<ToolList | undefined> {
@@ -114,7 +116,8 @@ export function parseTools(text: string, path: string): ToolList {
     value = undefined;
   }
   const parsed = toolsSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  // Each of them may be missing; a document with none is another one, and would pass for a server that offers nothing.
+  if (parsed.success && LISTS.some((name) => Object.hasOwn(value as object, name))) return parsed.data;
   throw new McpBuildError({
     code: 'tools-invalid',
     message: `${path} is not a list of tools`,
@@ -153,7 +156,7 @@ export async function configuredServers(path: string): Promise<readonly Configur
   }
   return Object.entries(servers).map(([name, entry]) => {
     const said = entrySchema.safeParse(entry).data;
-    if (!said) return { name, source: undefined, pinned: false, command: 'not started by a command' };
+    if (!said) return { name, source: undefined, pinned: false, command: undefined };
     const words = [said.command, ...said.args];
     return { name, ...sourceOf(words), command: words.slice(0, 4).join(' ') };
   });

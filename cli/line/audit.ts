@@ -38,6 +38,8 @@ export interface AuditOptions {
   readonly rules?: VettingRules | undefined;
   /** Nobody is asked: archives come from the cache, and what indexes would say is not known. */
   readonly offline?: boolean | undefined;
+  /** Whether what can't be fetched stops it, as where the bytes are needed anyway, or is `not-checked` beside what could be judged. `stops` by default. */
+  readonly unfetched?: 'stops' | 'named' | undefined;
   /** `known`: none is fetched; of those at hand only the server's own is read, the others where they were read before. `all` by default. */
   readonly archives?: 'all' | 'known' | undefined;
   /** Asks OSV's API; without it the exports that are kept are compared with. */
@@ -66,15 +68,18 @@ export interface Audited {
   readonly refused: readonly Finding[];
   readonly packages: readonly Package[];
   readonly contents: ReadonlyMap<string, Contents>;
+  /** Why an archive could not be had, by `fileKey`: with any of them this is no pass, whatever the policy makes of it. */
+  readonly unfetched: ReadonlyMap<string, string>;
 }
 
 /**
  * Every check of a lock on the exact bytes that are or will be in its image.
- * @throws what fetching the locked files throws where they are not at hand (`artifact-unavailable`, `integrity`)
+ * @throws what fetching the locked files throws where they are not at hand (`artifact-unavailable`), unless that is only to be named
  */
 export async function auditLock(folder: LockFolder, options: AuditOptions): Promise<Audited> {
   const rules = options.rules ?? DEFAULT_VETTING;
-  const contents = await readLock(folder, options);
+  const unfetched = options.unfetched === 'named' ? new Map<string, string>() : undefined;
+  const contents = await readLock(folder, options, unfetched);
   const packages = packagesOf(folder.lock, folder.files, contents);
   const asked: Partial<Awaited<ReturnType<typeof askIndexes>>> = options.offline
     ? {}
@@ -90,6 +95,7 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     native: folder.files,
     contents,
     deferred: options.archives === 'known',
+    unfetched,
     ...asked,
     advisories,
     tools: options.tools,
@@ -107,32 +113,46 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     ...decide(applyVex(found, options.vex ?? []), rules, options.now),
     packages,
     contents,
+    unfetched: unfetched ?? new Map(),
   };
 }
 
-/** @throws McpBuildError `vetting-refused` (exit 4) naming the worst of what was refused */
-export function requireVetted({ name, refused }: Pick<Audited, 'name' | 'refused'>): void {
+/**
+ * @param target what `audit` is given to see all of it; the server's name, unless its lock was not written
+ * @throws McpBuildError `vetting-refused` (exit 4) naming the worst of what was refused
+ */
+export function requireVetted({ name, refused }: Pick<Audited, 'name' | 'refused'>, target = name): void {
   const [worst] = refused;
   if (!worst) return;
   throw new McpBuildError({
     code: 'vetting-refused',
     message: `${name}: ${worst.subject} ${worst.code}: ${worst.message}${refused.length > 1 ? `, and ${refused.length - 1} more` : ''}`,
     input: name,
-    fix: `Look at all of it with \`mcp-build audit ${name}\`; what you accept goes into the policy, under vetting.exceptions, with a reason and a day.`,
+    fix: `Look at all of it with \`mcp-build audit ${target}\`; what you accept goes into the policy, under vetting.exceptions, with a reason and a day.`,
     exit: 4,
   });
 }
 
 type Readable = NpmArtifact | WheelArtifact;
 
-/** What the archives of a lock hold, by `fileKey`: read once, then kept by their hash. One that can't be read is left out, which is a finding. */
+/** So many in a row that could not be fetched, and no other is asked for: each took all of its retries. */
+const HOPELESS = 3;
+
+/**
+ * What the archives of a lock hold, by `fileKey`: read once, then kept by their hash. One that can't be read is left out, which is a finding.
+ * @param unfetched is told of what could not be had, and why, by `fileKey`; without it, that is thrown
+ */
 export async function readLock(
   { lock }: Pick<LockFolder, 'lock'>,
   { home, environment, workspace, offline, archives, progress }: Omit<AuditOptions, 'now'>,
+  unfetched?: Map<string, string>,
 ): Promise<ReadonlyMap<string, Contents>> {
+  let failed = 0;
   const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) => {
     // Locking has just fetched a server's tarball; a wheel it has only asked about.
     if (offline || (archives === 'known' && artifact.kind !== 'npm')) throw notAtHand(artifact);
+    if (failed >= HOPELESS)
+      throw notAtHand(artifact, `was not asked for, after ${HOPELESS} in a row that could not be fetched`);
     return fetchArtifact(artifact, { cache: home.cache, environment, workspace });
   });
   const wanted = new Map<string, Readable>();
@@ -158,10 +178,15 @@ export async function readLock(
   if (now.length > 0 && !later) cache.fill(now).catch(() => undefined);
   for (const [at, file] of now.entries()) {
     progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${now.length})`);
-    const read = await readContents(file, cache.open).catch((error: unknown) =>
-      later && isFault(error, 'artifact-unavailable') ? undefined : stopped(error),
-    );
+    const read = await readContents(file, cache.open).catch((error: unknown) => {
+      if (later && isFault(error, 'artifact-unavailable')) return undefined;
+      if (!unfetched || !(error instanceof McpBuildError) || error.exit !== 5) return stopped(error);
+      unfetched.set(fileKey(file), error.message);
+      failed += 1;
+      return undefined;
+    });
     if (!read) continue;
+    failed = 0;
     if (!('problem' in read)) await remember(home, file, read);
     found.set(fileKey(file), 'problem' in read ? read.problem : read);
   }
@@ -200,7 +225,7 @@ async function readPrevious(
   options: AuditOptions & { readonly rules: VettingRules },
 ): Promise<AuditInput['previous']> {
   // Its archives may be gone from every index by now; what was kept of them still tells.
-  const contents = await readLock(folder, options).catch(() => new Map<string, Contents>());
+  const contents = await readLock(folder, options, new Map());
   const packages = packagesOf(folder.lock, folder.files, contents);
   if (options.offline) return { packages, contents };
   const kept = new Set(now.map(({ ref }) => ref));
@@ -229,12 +254,12 @@ async function remember(home: Home, file: Artifact, contents: Contents): Promise
   await writeAtomic(keptPath(home, file), JSON.stringify(contents));
 }
 
-function notAtHand(artifact: Artifact): McpBuildError {
+function notAtHand(artifact: Artifact, why = 'is not in the cache, and nobody may be asked'): McpBuildError {
   return new McpBuildError({
     code: 'artifact-unavailable',
-    message: `${artifact.name} ${artifact.version} is not in the cache, and nobody may be asked`,
+    message: `${artifact.name} ${artifact.version} ${why}`,
     input: artifact.file,
-    fix: 'Run it once without --offline.',
+    fix: 'Run it where its index can be reached, without --offline.',
     exit: 5,
   });
 }

@@ -29,7 +29,9 @@ export async function vetLock<Made extends LockFolder>(
     archives: 'known',
     api: advisoriesApi(options.environment),
   });
-  requireVetted(audited);
+  // Nothing is written for it: only the source can be audited then.
+  const { ecosystem, name, version } = made.lock.source;
+  requireVetted(audited, previous ? made.lock.name : `${ecosystem}:${name}@${version}`);
   return {
     made: { ...made, lock: withOrigins(made.lock, audited.provenance, previous?.lock) },
     // Its tools are listed by `test`, after it was built.

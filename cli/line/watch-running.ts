@@ -13,7 +13,7 @@ import {
   writeDenied,
 } from '../../runner/index.ts';
 import { DEFAULT_VETTING } from '../../trust/index.ts';
-import { decide, type Finding, printed } from '../../vetting/index.ts';
+import { decide, FINDINGS, type Finding, printed } from '../../vetting/index.ts';
 import { readLockFolder } from './folder.ts';
 import type { Home } from './home.ts';
 import { keptFolder } from './kept.ts';
@@ -50,7 +50,11 @@ export async function watchRunning(
   const before = await readDenied(options.home.root);
   // What isn't looked at this time stays denied.
   const denied: Record<string, Denied[string]> = { ...before };
-  for (const digest of known.keys()) delete denied[digest];
+  const release = (digest: string, { looked }: Watched): void => {
+    const why = denied[digest]?.why;
+    if (why !== undefined && looked?.files && (looked.advisories || !isByAdvisory(why))) delete denied[digest];
+  };
+  for (const [digest, one] of known) release(digest, one);
   const stop = new Set((options.rules ?? DEFAULT_VETTING).stop);
   for (const [digest, running] of groups) {
     const [first] = running;
@@ -59,7 +63,7 @@ export async function watchRunning(
     const one = known.get(digest) ?? (await judgeRunning(first, place, options));
     known.set(digest, one);
     // Without its lock less is known than what it may have been denied for.
-    if (place) delete denied[digest];
+    if (place) release(digest, one);
     found.push({
       ...one,
       name: first.server,
@@ -116,6 +120,11 @@ async function stopAll(runtime: Runtime, servers: readonly RunningServer[], home
   }
   await Promise.all(servers.map((server) => stopServer(runtime, server)));
   return [...containers].sort();
+}
+
+/** Whether advisories may have been a reason, as `whyOf` wrote it; where there are more than it names, nobody knows. */
+function isByAdvisory(why: string): boolean {
+  return why.split(', ').some((reason) => !Object.hasOwn(FINDINGS, reason.split(' ')[0] ?? ''));
 }
 
 function whyOf(reasons: readonly Finding[]): string {

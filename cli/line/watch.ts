@@ -20,6 +20,8 @@ export interface Watched extends Decision {
   readonly name: string;
   /** Of the image that was built from its lock. */
   readonly digest?: string | undefined;
+  /** What was looked at of what its lock names: silence about the rest is no reason to let anything start again. */
+  readonly looked?: { readonly files: boolean; readonly advisories: boolean } | undefined;
 }
 
 /** The names under `./lockfiles/` that have a lock. */
@@ -43,7 +45,7 @@ export async function watchFolder(name: string, path: string, options: WatchOpti
   try {
     const folder = await readLockFolder(path);
     const tools = await toolsAt(join(path, 'tools.json'));
-    const audited = await auditLock(folder, { ...options, tools });
+    const audited = await auditLock(folder, { ...options, tools, unfetched: 'named' });
     const image = folder.lock.index ? await judged(name, folder.lock.index, options) : [];
     const verdict = decide([...image, ...(await baseUpdate(folder.lock, options))], options.rules, options.now);
     return {
@@ -51,6 +53,10 @@ export async function watchFolder(name: string, path: string, options: WatchOpti
       digest: folder.lock.index,
       findings: [...verdict.findings, ...audited.findings],
       refused: [...verdict.refused, ...audited.refused],
+      looked: {
+        files: !options.offline && audited.unfetched.size === 0,
+        advisories: audited.advisories !== undefined && audited.advisories.unread === 0,
+      },
     };
   } catch (error) {
     if (!(error instanceof McpBuildError)) throw error;

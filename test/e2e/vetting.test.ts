@@ -112,6 +112,8 @@ describe('lock vets what it chose before it writes anything', () => {
     const refused = await lock(source);
     expect(refused.stderr).toContain('[vetting-refused]');
     expect(refused.stderr).toContain(finding);
+    // There is no lock of that name to audit.
+    expect(refused.stderr).toContain(`mcp-build audit ${source}@1.0.0`);
     expect(refused.code).toBe(4);
     await expect(access(join(place.cwd, 'lockfiles', name))).rejects.toMatchObject({ code: 'ENOENT' });
   });

@@ -9,7 +9,7 @@ import { isOfTests, PLACES } from './scan.ts';
 
 /** What the archives of a tree hold; with a previous lock also what is new in them. */
 export function checkContents(known: Known): readonly Finding[] {
-  const { packages, contents, deferred = false, previous, rules } = known;
+  const { packages, contents, deferred = false, unfetched, previous, rules } = known;
   const found: Finding[] = [];
   for (const one of packages) {
     if (one.kind === 'deb' || one.base) continue;
@@ -18,7 +18,16 @@ export function checkContents(known: Known): readonly Finding[] {
     }
     const read = one.files.map((file) => contents.get(fileKey(file))).filter((each) => each !== undefined);
     if (read.length < one.files.length && !deferred) {
-      found.push(finding('unreadable', one.ref, 'Its archive was not read'));
+      // Nobody has looked into it, which is not the archive's fault, and no pass either.
+      const [why] = one.files.flatMap((file) => unfetched?.get(fileKey(file)) ?? []);
+      found.push(
+        why === undefined
+          ? finding('unreadable', one.ref, 'Its archive was not read')
+          : finding('not-checked', one.ref, 'Its archive could not be fetched, so nobody knows what it holds', {
+              severity: 'high',
+              evidence: [printed(why)],
+            }),
+      );
     }
     const [first] = read;
     if (!first) {

@@ -26,9 +26,11 @@ async function start(): Promise<Session> {
   return session;
 }
 
+const ALL = { files: true, advisories: true };
+
 /** What a watch of the locks found about the image that runs. */
 function found(...refused: readonly Finding[]): Watched {
-  return { name: 'fixture', digest: f.image.digest, findings: refused, refused };
+  return { name: 'fixture', digest: f.image.digest, findings: refused, refused, looked: ALL };
 }
 
 function watch(watched: readonly Watched[], stop: readonly string[] = []) {
@@ -64,9 +66,23 @@ test('a stopped image starts no more, by whoever verified it long ago, until not
   // Not looked at: still denied.
   await watch([], ['malware']);
   await expect(start()).rejects.toMatchObject({ code: 'denied' });
+  // Nor where it could not be looked at: by no advisories, without its archives, or not at all.
+  for (const looked of [{ ...ALL, advisories: false }, { ...ALL, files: false }, undefined]) {
+    await watch([{ ...found(), looked }], ['malware']);
+    expect(Object.keys(await readDenied(f.options.machine.state))).toEqual([f.image.digest]);
+  }
   await watch([found()], ['malware']);
   expect(await readDenied(f.options.machine.state)).toEqual({});
   await start();
+});
+
+test('what was denied by the policy alone is allowed again without advisories', async () => {
+  const policy = finding('not-allowed-any-more', 'fixture', 'Its image would not be started today');
+  await start();
+  await watch([found(policy)], ['not-allowed-any-more']);
+  expect(Object.keys(await readDenied(f.options.machine.state))).toEqual([f.image.digest]);
+  await watch([{ ...found(), looked: { ...ALL, advisories: false } }], ['not-allowed-any-more']);
+  expect(await readDenied(f.options.machine.state)).toEqual({});
 });
 
 test('a list of denied images that can’t be read lets nothing start', async () => {
