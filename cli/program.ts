@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { COMMANDS, GROUPS, isCommand } from './commands.ts';
 import { explain } from './fault.ts';
 import { describe } from './terminal.ts';
+import { version } from './version.ts';
 
 /** Parses, calls, and turns whatever is thrown into one error and an exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -17,7 +18,6 @@ async function main(argv: readonly string[]): Promise<number> {
     .showHelpAfterError(false)
     .showSuggestionAfterError(true)
     .exitOverride();
-  const { version } = await import('./version.ts');
   program.version(version(), '-V, --version', 'print the version');
   const asked = argv.find((word) => !word.startsWith('-'));
   if (asked && isCommand(asked)) {
