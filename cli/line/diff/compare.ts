@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Finding } from '../../../vetting/index.ts';
+import { type Edit, editsOf } from './definitions.ts';
 import type { PackageSide, Side } from './side.ts';
 
 export interface PackageChange {
@@ -14,6 +15,14 @@ export interface PackageChange {
   readonly licence?: { readonly from: readonly string[]; readonly to: readonly string[] };
 }
 
+export interface OfferEdits {
+  /** `tool x`, `prompt x`, … */
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** How many there are beside these. */
+  readonly more: number;
+}
+
 /** What is different between two sides, in the order in which a reviewer wants it. */
 export interface Difference {
   readonly name: string;
@@ -26,7 +35,13 @@ export interface Difference {
   };
   readonly permissions: { readonly from: unknown; readonly to: unknown } | undefined;
   readonly offer:
-    | { readonly added: readonly string[]; readonly removed: readonly string[]; readonly changed: readonly string[] }
+    | {
+        readonly added: readonly string[];
+        readonly removed: readonly string[];
+        readonly changed: readonly string[];
+        /** What is different in those that changed, where both definitions are recorded. */
+        readonly edits: readonly OfferEdits[];
+      }
     | undefined;
   /** In bytes, by platform. */
   readonly sizes: readonly { readonly platform: string; readonly from: number; readonly to: number }[];
@@ -59,7 +74,7 @@ export function compareSides(
       before.permissions && after.permissions && !isDeepStrictEqual(plain(before.permissions), plain(after.permissions))
         ? { from: before.permissions, to: after.permissions }
         : undefined,
-    offer: before.offer && after.offer ? offerOf(before.offer, after.offer) : undefined,
+    offer: before.offer && after.offer ? offerOf(before, after, before.offer, after.offer) : undefined,
     sizes: [...after.sizes].flatMap(([platform, to]) => {
       const from = before.sizes.get(platform);
       return from === undefined || from === to ? [] : [{ platform, from, to }];
@@ -100,13 +115,22 @@ function changeOf(
   return { name, from, to, base, security: after?.security ?? false, ...licence };
 }
 
-function offerOf(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): Difference['offer'] {
+function offerOf(
+  sideBefore: Side,
+  sideAfter: Side,
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): Difference['offer'] {
   const added = [...after.keys()].filter((name) => !before.has(name));
   const removed = [...before.keys()].filter((name) => !after.has(name));
   const changed = [...after].flatMap(([name, digest]) =>
     before.has(name) && before.get(name) !== digest ? [name] : [],
   );
-  return added.length + removed.length + changed.length === 0 ? undefined : { added, removed, changed };
+  const edits = changed.flatMap((name): OfferEdits[] => {
+    const [from, to] = [sideBefore.definitions?.get(name), sideAfter.definitions?.get(name)];
+    return from === undefined || to === undefined ? [] : [{ name, ...editsOf(from, to) }];
+  });
+  return added.length + removed.length + changed.length === 0 ? undefined : { added, removed, changed, edits };
 }
 
 /** The same finding about another version of a package is no news. */

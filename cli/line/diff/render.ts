@@ -1,5 +1,5 @@
 import { markdownTable, quoted } from '../markdown.ts';
-import type { Difference, PackageChange } from './compare.ts';
+import type { Difference, OfferEdits, PackageChange } from './compare.ts';
 import { isSame } from './compare.ts';
 
 /** Rows of a list; a pull request that nobody reads to its end helps nobody. */
@@ -18,7 +18,13 @@ export function textOf(difference: Difference, size: (bytes: number) => string):
   if (permissions) lines.push(`  permissions ${JSON.stringify(permissions.from)} → ${JSON.stringify(permissions.to)}`);
   for (const one of offer?.added ?? []) lines.push(`  + ${one}`);
   for (const one of offer?.removed ?? []) lines.push(`  - ${one}`);
-  for (const one of offer?.changed ?? []) lines.push(`  ~ ${one}`);
+  for (const one of offer?.changed ?? []) {
+    lines.push(`  ~ ${one}`);
+    const found = offer?.edits.find(({ name }) => name === one);
+    for (const { path, from, to } of found?.edits ?? [])
+      lines.push(`      ${path}: ${from ?? 'nothing'} → ${to ?? 'nothing'}`);
+    if (found && found.more > 0) lines.push(`      and ${found.more} more`);
+  }
   for (const { platform, from, to } of sizes) lines.push(`  ${platform} ${size(from)} → ${size(to)}`);
   for (const { severity, code, subject, message } of findings)
     lines.push(`  ! ${severity} ${code} ${subject}: ${message}`);
@@ -79,7 +85,7 @@ function sectionOf(difference: Difference, size: (bytes: number) => string): str
     lines.push(
       ...listed([
         ...offer.added.map(item('new')),
-        ...offer.changed.map(item('changed')),
+        ...offer.changed.map((one) => [item('changed')(one), ...editsIn(offer.edits, one)].join('\n')),
         ...offer.removed.map(item('gone')),
       ]),
     );
@@ -98,6 +104,20 @@ function sectionOf(difference: Difference, size: (bytes: number) => string): str
     );
   }
   return lines.join('\n');
+}
+
+/** In characters: those of an edit are bounded already, and what was cut off is said at its end. */
+const VALUE = 1_000;
+
+function editsIn(all: readonly OfferEdits[], name: string): readonly string[] {
+  const found = all.find((one) => one.name === name);
+  if (!found) return [];
+  const lines = found.edits.map(({ path, from, to }) => {
+    if (from === undefined) return `  - ${quoted(path)} new: ${quoted(to ?? '', VALUE)}`;
+    if (to === undefined) return `  - ${quoted(path)} gone: ${quoted(from, VALUE)}`;
+    return `  - ${quoted(path)}: ${quoted(from, VALUE)} → ${quoted(to, VALUE)}`;
+  });
+  return found.more > 0 ? [...lines, `  - and ${found.more} more`] : lines;
 }
 
 function tableOf(title: string, changes: readonly PackageChange[]): string[] {

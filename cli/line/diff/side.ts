@@ -17,6 +17,8 @@ export interface Side {
   readonly permissions: Permissions | undefined;
   /** Digests of definitions by `tool x`, `prompt x`, … */
   readonly offer: ReadonlyMap<string, string> | undefined;
+  /** Definitions by the same names, where they are recorded: an image's statement has only their digests. */
+  readonly definitions?: ReadonlyMap<string, unknown>;
   /** Compressed layers of one platform, in bytes, by platform. */
   readonly sizes: ReadonlyMap<string, number>;
 }
@@ -30,11 +32,17 @@ export interface PackageSide {
   readonly security: boolean;
 }
 
+interface OfferedItem {
+  readonly name: string;
+  readonly digest: string;
+  readonly definition?: unknown;
+}
+
 export interface Offered {
-  readonly tools: readonly { readonly name: string; readonly digest: string }[];
-  readonly prompts: readonly { readonly name: string; readonly digest: string }[];
-  readonly resources: readonly { readonly name: string; readonly digest: string }[];
-  readonly resourceTemplates: readonly { readonly name: string; readonly digest: string }[];
+  readonly tools: readonly OfferedItem[];
+  readonly prompts: readonly OfferedItem[];
+  readonly resources: readonly OfferedItem[];
+  readonly resourceTemplates: readonly OfferedItem[];
 }
 
 export interface LockSide {
@@ -65,7 +73,8 @@ export function sideOfLock({ lock, packages, contents, permissions, offer }: Loc
     version: lock.source.version,
     packages: found,
     permissions,
-    offer: offer && offered(offer),
+    offer: offer && offered(offer, ({ digest }) => digest),
+    ...(offer ? { definitions: offered(offer, ({ definition }) => definition) } : {}),
     sizes: new Map(sizes),
   };
 }
@@ -135,7 +144,7 @@ export async function sideOfImage(store: Store, image: Descriptor, name: string)
     version: server.source.version,
     packages: found,
     permissions: server.permissions,
-    offer: tools ? offered(items) : undefined,
+    offer: tools ? offered(items, ({ digest }) => digest) : undefined,
     sizes: await sizesOf(store, image),
   };
 }
@@ -163,7 +172,7 @@ async function sizesOf(store: Store, image: Descriptor): Promise<ReadonlyMap<str
   return sizes;
 }
 
-function offered(offer: Offered): ReadonlyMap<string, string> {
+function offered<T>(offer: Offered, what: (item: OfferedItem) => T): ReadonlyMap<string, T> {
   const kinds = {
     tools: 'tool',
     prompts: 'prompt',
@@ -172,7 +181,7 @@ function offered(offer: Offered): ReadonlyMap<string, string> {
   } as const;
   return new Map(
     (Object.keys(kinds) as (keyof typeof kinds)[]).flatMap((kind) =>
-      offer[kind].map(({ name, digest }) => [`${kinds[kind]} ${name}`, digest] as const),
+      offer[kind].map((item) => [`${kinds[kind]} ${item.name}`, what(item)] as const),
     ),
   );
 }
