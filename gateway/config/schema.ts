@@ -54,7 +54,13 @@ const options = z.strictObject({
   secretPatterns: secretPatterns.optional(),
 });
 
-const address = z.union([z.literal(''), z.url({ protocol: /^https?$/ })]);
+const web = z.url({ protocol: /^https?$/, error: 'it is no http(s) address' });
+const address = z.union([z.literal(''), web]);
+/** A name and password in an address end up in logs, and Node asks none that holds them. */
+const elsewhere = web.refine((url) => {
+  const read = URL.parse(url);
+  return read === null || (read.username === '' && read.password === '');
+}, 'it holds a name or password, which belong into "headers"');
 
 const oauth = z.strictObject({
   clientId: z.string().max(1000).optional(),
@@ -70,7 +76,7 @@ const server = z.strictObject({
   command: z.string().min(1).max(4096).optional(),
   args: z.array(text).max(1000).optional(),
   env: texts.optional(),
-  url: z.url({ protocol: /^https?$/ }).optional(),
+  url: elsewhere.optional(),
   headers: texts.optional(),
   timeout: duration.optional(),
   oauth: oauth.optional(),
@@ -167,7 +173,7 @@ const earlierClient = z.strictObject({
     command: z.string().min(1).optional(),
     args: z.array(text).max(1000).optional(),
     env: texts.optional(),
-    url: z.string().optional(),
+    url: elsewhere.optional(),
     headers: texts.optional(),
     timeout: duration.optional(),
   }),
@@ -178,7 +184,7 @@ const earlierClient = z.strictObject({
 
 export const earlierSchema = z.strictObject({
   server: z.strictObject({
-    baseURL: z.string().optional(),
+    baseURL: address.optional(),
     addr: z.string().optional(),
     name: z.string().optional(),
     version: z.string().optional(),

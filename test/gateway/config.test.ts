@@ -236,8 +236,21 @@ describe('TBXark’s configuration', () => {
     ['mcpServers.it', { args: ['x'] }],
     ['mcpServers.it', { command: 'npx', args: ['x'], transportType: 'sse' }],
     ['mcpServers.it.url', { url: 'file:///etc/passwd' }],
+    ['mcpServers.it.url', { url: 'example' }],
+    ['mcpServers.it.url', { url: 'https://me:secret@example.test/mcp' }],
   ])('%s is named where it is wrong', (input, entry) => {
     expect(codeOf(() => one(entry))).toEqual({ code: 'config-invalid', input });
+  });
+
+  test.each([
+    ['clients.it.config.url', { url: 'file:///etc/passwd' }, {}],
+    ['clients.it.config.url', { url: 'https://me@example.test/sse' }, {}],
+    ['server.baseURL', { url: 'https://example.test/sse' }, { baseURL: 'example' }],
+  ])('%s of the first generation, too', (input, config, server) => {
+    expect(codeOf(() => parse({ server, clients: { it: { type: 'sse', config } } }))).toEqual({
+      code: 'config-invalid',
+      input,
+    });
   });
 
   test.each(['../x', 'a/b', '', '_healthz', 'a b'])('"%s" can’t be a server’s name', (name) => {
