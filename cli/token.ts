@@ -49,7 +49,10 @@ function createCommand(): Command {
       ),
     )
     .addOption(new Option('--expires <duration>', 'how long it is good for, as in 12h or 30d').argParser(duration))
-    .option('--rotate', 'replace the token of this name, which stays good for the time of --grace')
+    .option(
+      '--rotate',
+      'replace the token of this name by one for the same, which lasts as long; the old one stays good for the time of --grace',
+    )
     .addOption(new Option('--grace <duration>', 'see --rotate').default(86_400_000, '24h').argParser(duration))
     .addOption(jsonOption())
     .addHelpText(

@@ -71,11 +71,17 @@ export interface NewToken {
   readonly servers: readonly string[] | null;
   readonly tools: readonly string[] | null;
   readonly roles?: readonly Role[] | undefined;
-  /** Tokens of the same name end after so many milliseconds; undefined leaves them alone. */
+  /**
+   * Replaces the token of this name, which ends after so many milliseconds: what isn't given is as it was there. Undefined for a token that replaces
+   * none.
+   */
   readonly rotate: number | undefined;
 }
 
-/** Makes a token; the text is given out this once. @throws McpBuildError `token-name-invalid`, `token-exists`, `tokens-invalid` */
+/**
+ * Makes a token; the text is given out this once.
+ * @throws McpBuildError `token-name-invalid`, `token-exists`, `token-unknown` where none is to be replaced, `tokens-invalid`
+ */
 export async function createToken(
   path: string,
   given: NewToken,
@@ -91,22 +97,17 @@ export async function createToken(
     });
   }
   const token = PREFIX + randomBytes(32).toString('base64url');
-  const stored: StoredToken = {
-    id: randomBytes(4).toString('hex'),
-    name: given.name,
-    hash: hashToken(token),
-    created: now.toISOString(),
-    expires: given.lifetime === undefined ? null : new Date(now.getTime() + given.lifetime).toISOString(),
-    servers: given.servers,
-    tools: given.tools,
-    ...(given.roles ? { roles: given.roles } : {}),
-  };
+  let stored = storedToken(token, given, now);
   await change(path, (tokens) => {
     const kept = tokens.filter(({ expires }) => expires === null || Date.parse(expires) > now.getTime());
     if (given.rotate === undefined) {
       if (kept.some((each) => each.name === given.name)) throw exists(given.name);
       return [...kept, stored];
     }
+    // The last one made is the one that isn't on its way out.
+    const replaced = kept.findLast((each) => each.name === given.name);
+    if (!replaced) throw unknown(given.name, 'Make it without --rotate.');
+    stored = storedToken(token, asBefore(given, replaced), now);
     const end = new Date(now.getTime() + given.rotate).toISOString();
     const ending = kept.map((each) =>
       each.name === given.name && (each.expires === null || each.expires > end) ? { ...each, expires: end } : each,
@@ -114,6 +115,31 @@ export async function createToken(
     return [...ending, stored];
   });
   return { token, stored };
+}
+
+function storedToken(
+  token: string,
+  { name: whose, lifetime, servers, tools, roles }: NewToken,
+  now: Date,
+): StoredToken {
+  return {
+    id: randomBytes(4).toString('hex'),
+    name: whose,
+    hash: hashToken(token),
+    created: now.toISOString(),
+    expires: lifetime === undefined ? null : new Date(now.getTime() + lifetime).toISOString(),
+    servers,
+    tools,
+    ...(roles ? { roles } : {}),
+  };
+}
+
+/** What replaces a token may do what that one may, and no more, unless it is said. */
+function asBefore(given: NewToken, { created, expires, servers, tools, roles }: StoredToken): NewToken {
+  const limits =
+    given.servers === null && given.tools === null && given.roles === undefined ? { servers, tools, roles } : {};
+  const before = expires === null ? undefined : Date.parse(expires) - Date.parse(created);
+  return { ...given, ...limits, lifetime: given.lifetime ?? before };
 }
 
 /** Ends tokens at once, by id or name. @returns what was ended. @throws McpBuildError `token-unknown`, `tokens-invalid` */
@@ -124,13 +150,7 @@ export async function revokeToken(path: string, which: string): Promise<readonly
     return tokens.filter((each) => !gone.includes(each));
   });
   if (gone.length > 0) return gone;
-  throw new McpBuildError({
-    code: 'token-unknown',
-    message: `There is no token ${which}`,
-    input: which,
-    fix: 'See those there are with `mcp-build token list`.',
-    exit: 2,
-  });
+  throw unknown(which, 'See those there are with `mcp-build token list`.');
 }
 
 export function hashToken(token: string): string {
@@ -153,6 +173,16 @@ async function change(path: string, edit: (tokens: readonly StoredToken[]) => re
   await withFileLock(`${path}.lock`, async () => {
     const tokens = edit(await readTokens(path));
     await writeAtomic(path, `${JSON.stringify({ version: 1, tokens }, undefined, 2)}\n`, 0o600);
+  });
+}
+
+function unknown(which: string, fix: string): McpBuildError {
+  return new McpBuildError({
+    code: 'token-unknown',
+    message: `There is no token ${which}`,
+    input: which,
+    fix,
+    exit: 2,
   });
 }
 

@@ -133,6 +133,22 @@ describe('tokens', () => {
     expect(fresh?.expires).toBeNull();
   });
 
+  test('a new one of the same name may do what the old one may, as long, and no more unless it is said', async () => {
+    const path = join(folder, 'limits.json');
+    const nothing = { name: 'agent', lifetime: undefined, servers: null, tools: null, rotate: 60_000 };
+    await expect(createToken(path, nothing)).rejects.toMatchObject({ code: 'token-unknown' });
+    const limits = { servers: ['fetch'], tools: ['fetch/get'], roles: ['caller'] as const };
+    await createToken(path, { ...nothing, ...limits, lifetime: 3_600_000, rotate: undefined });
+    for (let times = 0; times < 2; times += 1) {
+      const { stored } = await createToken(path, nothing);
+      expect(stored).toMatchObject(limits);
+      expect(Date.parse(stored.expires ?? '') - Date.parse(stored.created)).toBe(3_600_000);
+    }
+    const { stored } = await createToken(path, { ...nothing, servers: ['time'], lifetime: 1000 });
+    expect(stored).toMatchObject({ servers: ['time'], tools: null });
+    expect(Date.parse(stored.expires ?? '') - Date.parse(stored.created)).toBe(1000);
+  });
+
   test('are for servers and tools, and end', async () => {
     const path = join(folder, 'scoped.json');
     const make = async (name: string, servers: string[] | null, tools: string[] | null, lifetime?: number) =>
