@@ -33,7 +33,9 @@ export function terminal(options: { readonly json?: boolean }): Terminal {
     },
     async result(json, text) {
       clear();
-      const out = options.json ? `${JSON.stringify(json)}\n` : text === '' ? '' : `${text}\n`;
+      // To a file or another program the bytes are as they are.
+      const shown = process.stdout.isTTY === true ? printable(text.replaceAll('\r\n', '\n')) : text;
+      const out = options.json ? `${JSON.stringify(json)}\n` : text === '' ? '' : `${shown}\n`;
       await new Promise<void>((resolve, reject) =>
         process.stdout.write(out, (error) => (error ? reject(error) : resolve())),
       );

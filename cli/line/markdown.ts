@@ -1,6 +1,11 @@
 /** Controls, zero width, bidirectional marks, fillers, tag characters, variation selectors: what makes text read otherwise than it is. */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
+/** A line with what somebody else wrote in it, for a terminal: it stays one line, moves no cursor and reads as it is. */
+export function oneLine(text: string): string {
+  return text.replace(/[\r\n\t\v\f\u0085\u2028\u2029]+/g, ' ').replace(HIDDEN, '\ufffd');
+}
+
 /**
  * Text that somebody else wrote, for a pull request or a job summary: between backticks it is no link, no image, no mention, no reference to an issue and no HTML.
  * @param limit in characters

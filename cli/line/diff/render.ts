@@ -1,4 +1,4 @@
-import { markdownTable, quoted } from '../markdown.ts';
+import { markdownTable, oneLine, quoted } from '../markdown.ts';
 import type { Difference, OfferEdits, PackageChange } from './compare.ts';
 import { isSame } from './compare.ts';
 
@@ -28,7 +28,7 @@ export function textOf(difference: Difference, size: (bytes: number) => string):
   for (const { platform, from, to } of sizes) lines.push(`  ${platform} ${size(from)} → ${size(to)}`);
   for (const { severity, code, subject, message } of findings)
     lines.push(`  ! ${severity} ${code} ${subject}: ${message}`);
-  return lines.join('\n');
+  return lines.map(oneLine).join('\n');
 }
 
 function markOf({ base, security, licence }: PackageChange): string {

@@ -157,6 +157,23 @@ describe('two sides', () => {
     expect(editsOf(deep, { a: { a: 2 } })).toEqual({ edits: [], more: 0 });
   });
 
+  it('let nothing of a package act in a terminal', () => {
+    const bad = 'a\u001b]0;x\u0007\u009b2J\u202e\n  ~ npm:b 1 → 2';
+    const definitions = (value: string) => new Map([[`tool ${bad}`, { [bad]: value }]]);
+    const difference = compareSides(
+      side({}, { offer: new Map([[`tool ${bad}`, 'x']]), definitions: definitions('') }),
+      side(
+        { [bad]: one(bad) },
+        { name: bad, version: bad, offer: new Map([[`tool ${bad}`, 'y']]), definitions: definitions(bad) },
+      ),
+      { before: [], after: [finding('deprecated', bad, bad, {})] },
+    );
+    const text = textOf(difference, size);
+    expect(text.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    // The server, its package, its tool, what changed in that, and the finding.
+    expect(text.split('\n')).toHaveLength(5);
+  });
+
   it('let nothing of a package act in a pull request', () => {
     const hostile = fc.string({
       unit: fc.constantFrom('`', '|', '\n', '<', '@', '[', ']', '(', ')', '#', '!', '\u202e', 'a'),
