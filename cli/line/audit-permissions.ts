@@ -69,7 +69,7 @@ function mayDo(entry: ServerEntry | undefined, { starts }: Used): { permissions:
   const last = starts.at(-1);
   return last
     ? { permissions: last.permissions, from: `its start of ${last.at.slice(0, 10)}` }
-    : { permissions: NO_PERMISSIONS, from: 'nobody gave it any' };
+    : { permissions: NO_PERMISSIONS, from: 'default: none was ever given' };
 }
 
 /** What the code names, as far as it was read before or is at hand: nothing is fetched for a review. */

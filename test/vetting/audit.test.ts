@@ -338,6 +338,17 @@ describe('an audit', () => {
       expect(codes({ tools: of('same'), earlierTools: of('same') }), kind).toEqual([]);
     }
   });
+
+  it('may have been told in two ways by one server, each of which is known then', () => {
+    const ways = (...digests: readonly string[]) => ({
+      ...tools(),
+      tools: digests.map((digest) => ({ name: 'search', digest, definition: { name: 'search' } })),
+    });
+    expect(codes({ tools: ways('a', 'b'), earlierTools: ways('b', 'a') })).toEqual([]);
+    expect(codes({ tools: ways('a'), earlierTools: ways('a', 'b') })).toEqual([]);
+    expect(codes({ tools: ways('a', 'c'), earlierTools: ways('a', 'b') })).toEqual(['tools-drift tool:memory/search']);
+    expect(checkTogether(new Map([['jira', ways('a', 'b')]]))).toEqual([]);
+  });
 });
 
 describe('servers together', () => {

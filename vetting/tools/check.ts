@@ -77,13 +77,17 @@ export function checkDrift({
     found.push(finding('tools-drift', `instructions:${lock.name}`, 'Its instructions changed'));
   }
   for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
-    const before = new Map(earlierTools[kind].map(({ name, digest }) => [name, digest]));
-    for (const { name, digest } of tools[kind]) {
+    // A server that was started twice may have told its tools in two ways, as where a default is a set: all that was seen is known.
+    const before = new Map<string, Set<string>>();
+    for (const { name, digest } of earlierTools[kind]) before.set(name, (before.get(name) ?? new Set()).add(digest));
+    const now = new Map<string, Set<string>>();
+    for (const { name, digest } of tools[kind]) now.set(name, (now.get(name) ?? new Set()).add(digest));
+    for (const [name, digests] of now) {
       const subject = `${KINDS[kind].replace(' ', '-')}:${lock.name}/${printed(name, 100)}`;
       const old = before.get(name);
       before.delete(name);
       if (old === undefined) found.push(finding('tools-drift', subject, `The ${KINDS[kind]} is new`, { isNew: true }));
-      else if (old !== digest)
+      else if ([...digests].some((digest) => !old.has(digest)))
         found.push(finding('tools-drift', subject, `The ${KINDS[kind]} is defined otherwise than before`));
     }
     for (const name of before.keys()) {

@@ -13,7 +13,8 @@ export function checkTogether(servers: ReadonlyMap<string, ToolList>): readonly 
   const found: Finding[] = [];
   const owners = new Map<string, string[]>();
   for (const [server, { tools }] of servers) {
-    for (const { name } of tools) owners.set(name, [...(owners.get(name) ?? []), server]);
+    // Once a server, in however many ways it tells of it.
+    for (const name of new Set(tools.map((one) => one.name))) owners.set(name, [...(owners.get(name) ?? []), server]);
   }
   for (const [tool, own] of owners) {
     if (own.length < 2) continue;
