@@ -183,6 +183,12 @@ const SPARED = new RegExp(
     '\\bnever (?:as )?instructions\\b',
     "\\b(?:do not|don't|never) (?:follow|obey|execute|trust)\\b[^.;]*\\b(?:instructions|commands|content|it|them)\\b",
     '\\b(?:user agents?|agent strings|rate limits?|training data|remember me)\\b',
+    // What the server is given is not what is taken from it; who is asked openly may refuse; and nobody's address.
+    '\\boverrid(?:es?|ing) the environment variable \\w{1,60}\\b',
+    '\\bas environment variables\\b',
+    '\\bask the user to provide (?:it|them|the \\w{1,20} id)\\b',
+    "\\breturns? an? [45]\\d\\d [^.;]{0,25}response if the user (?:does not|doesn't) have permissions?\\b",
+    '\\b[\\w.+-]{1,40}@example\\.(?:com|org|net)\\b',
   ].join('|'),
   'g',
 );

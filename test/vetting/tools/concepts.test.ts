@@ -31,6 +31,18 @@ describe('what a sentence speaks of', () => {
       ).toEqual([]);
   });
 
+  it('is not what is given to the server, asked openly, or nobody’s address', () => {
+    for (const [sentence, spared] of [
+      ['overrides the environment variable jira_projects_filter if provided', 'secret'],
+      ['supplied by the user as environment variables or arguments', 'secret'],
+      ['if not provided, the llm should ask the user to provide it', 'hand'],
+      ['an identifier, e.g. user@example.com', 'address'],
+    ] as const)
+      expect([...conceptsOf(sentence, false)], sentence).not.toContain(spared);
+    expect([...conceptsOf('pass all environment variables', false)]).toContain('secret');
+    expect([...conceptsOf('ask the user to provide their password', false)]).toContain('secret');
+  });
+
   it('is nothing where it tells what a tool does', () => {
     expect([...conceptsOf('adds two numbers', false)]).toEqual([]);
     expect([...conceptsOf('adds two numbers', true)]).toEqual(['parameter']);
