@@ -112,6 +112,8 @@ test('calls a second, side by side', async () => {
   // The checks of tokens, names, lists and sizes may cost as much again as passing bytes on, and no more.
   for (const at of LOADS.keys()) expect(ratio(results, at, 'cpu', 'bare Node')).toBeLessThan(2);
   expect(ready(US) - alone).toBeLessThan(0.3);
+  const after64 = LOADS.findIndex(({ clients }) => clients === 64);
+  expect(median((results.get(US) ?? []).map(({ loads }) => loads[after64]?.memory ?? 0))).toBeLessThan(120);
 });
 
 describeWith(['docker'], 'with every server in a container', () => {
