@@ -54,10 +54,9 @@ export async function diffLocks(
   after: LockToCompare,
   options: DiffOptions,
 ): Promise<ComparedLocks> {
-  const audited = async (one: LockToCompare, previous?: LockFolder) =>
-    auditLock(one.folder, { ...auditOptions(options), ...(previous ? { previous } : {}) });
-  const old = await audited(before);
-  const now = await audited(after, before.folder);
+  // What is replaced may be gone from its index, which may be why: that is no reason to keep it.
+  const old = await auditLock(before.folder, { ...auditOptions(options), unfetched: 'named' });
+  const now = await auditLock(after.folder, { ...auditOptions(options), previous: before.folder });
   const weighty = (findings: typeof now.findings) =>
     findings.filter(({ severity, code }) => severity !== 'none' && code !== 'tools-unknown');
   const difference = compareSides(

@@ -67,3 +67,30 @@ it('tells who published a newer version without having maintained the one before
   expect(told).toContain('#### New findings');
   expect(told).toMatch(/- \*\*medium\*\* `new-maintainer` `npm:hello-mcp@1.1.0` `+.*Published by eve/);
 });
+
+it('replaces a release that its registry no longer has, on a machine that never had it', async () => {
+  early.publish(server('1.0.0', {}));
+  const gone = await npmRegistry();
+  try {
+    const workspace = join(folder, 'gone');
+    await mkdir(workspace);
+    await writeFile(join(workspace, 'mcp-build.yaml'), 'version: 1\nservers:\n  hello: {source: npm:hello-mcp}\n');
+    const on = (machine: string, registry: string) => {
+      const environment = {
+        ...{ HOME: folder, PATH: '/nonexistent', MCP_BUILD_HOME: join(folder, machine) },
+        ...{ npm_config_registry: registry, npm_config_globalconfig: join(folder, 'none') },
+      };
+      return { home: homeOf(environment), environment, workspace, now: new Date(), progress: () => undefined };
+    };
+    const entry = (await readManifest(workspace)).servers[0]!;
+    await lockEntry(entry, { ...on('one', early.url), rules: DEFAULT_VETTING });
+    gone.publish(server('1.1.0', {}));
+    const update = await updateServer(entry, {
+      ...on('another', gone.url),
+      ...{ rules: DEFAULT_VETTING, registry: {}, offline: false, write: false, test: false },
+    });
+    expect(update).toMatchObject({ status: 'available' });
+  } finally {
+    await gone.close();
+  }
+});
