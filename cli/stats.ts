@@ -44,7 +44,7 @@ export function statsCommand(): Command {
         );
         const shown = measured.flatMap(({ usage, ...server }) => (usage ? [{ ...server, usage }] : []));
         const again = options.watch && !options.json && process.stdout.isTTY;
-        if (again && !options.json) process.stdout.write('\u001b[2J\u001b[H');
+        if (again) process.stdout.write('\u001b[2J\u001b[H');
         await out.result({ servers: shown }, textOf(shown));
         if (!options.watch) return;
         await sleep(PAUSE);
