@@ -76,7 +76,7 @@ export function auditCommand(): Command {
     .option('--all', 'facts too: hosts, variables, compiled files, …')
     .addOption(new Option('--format <format>', 'what to print').choices(FORMATS).default('table'))
     .option('--output <file>', 'write it to a file instead')
-    .addOption(jsonOption())
+    .addOption(jsonOption().conflicts('format'))
     .addOption(plainHttpOption())
     .addOption(certificatesOption())
     .addCommand(permissionsCommand())
