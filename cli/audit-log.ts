@@ -52,7 +52,7 @@ function verifyCommand(): Command {
       const { records, segments, head, faults } = verified;
       const text =
         faults.length === 0
-          ? `${records} records in ${segments} files, unbroken; the last is ${head.n}:${head.hash}`
+          ? `${counted(records, 'record')} in ${counted(segments, 'file')}, unbroken; the last is ${head.n}:${head.hash}`
           : [
               `the log in ${place} was changed or damaged:`,
               ...faults.map(({ file, line, message }) => `  ${file}:${line} ${message}`),
@@ -60,4 +60,8 @@ function verifyCommand(): Command {
       await out.result(verified, text);
       if (faults.length > 0) process.exitCode = 3;
     });
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -34,7 +34,7 @@ export function gatewayLog(
         : {
             call({ client, server, method, target, digest }, { kind, code, duration, size }) {
               if (quiet.has(server)) return;
-              put(kind === 'failed' ? 'warn' : 'info', 'call', {
+              put(kind === 'failed' || kind === 'tool_error' ? 'warn' : 'info', 'call', {
                 server,
                 client: client.name,
                 method,

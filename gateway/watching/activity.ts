@@ -1,4 +1,4 @@
-import type { Call, Incident, Outcome } from './observer.ts';
+import { type Call, hasFailed, type Incident, type Outcome } from './observer.ts';
 
 const MINUTE = 60_000;
 /** Minutes that are remembered. */
@@ -64,9 +64,10 @@ export function activity(now: () => number = Date.now): Activity {
   };
 
   return {
-    call({ server, method, target }, { kind, duration }) {
+    call({ server, method, target }, outcome) {
+      const { duration } = outcome;
       const of = kept(server);
-      const failed = kind === 'failed' ? 1 : 0;
+      const failed = hasFailed(outcome) ? 1 : 0;
       of.calls += 1;
       of.failed += failed;
       const at = Math.floor(now() / MINUTE);

@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { McpBuildError } from '../../errors/index.ts';
 import { follow, type Head, headOf, LINE_LIMIT, START } from './audit-chain.ts';
 import { HEAD, parseHead, segmentsOf } from './audit-files.ts';
 
@@ -27,11 +28,23 @@ const FAULTS = 20;
  * Reads a whole log. A chain shows every change within it; that its end wasn't cut off shows the head that is kept beside it, and one that was kept
  * elsewhere shows it even to somebody who could change both.
  * @param anchor what was the head once, from elsewhere
+ * @throws McpBuildError `audit-log-missing` where there is neither a segment nor a head: a gateway makes both before it serves, so it is the
+ * wrong folder, or somebody took all of it away
  */
 export async function verifyAuditLog(folder: string, anchor?: Head): Promise<AuditVerified> {
   const faults: AuditFault[] = [];
   const segments = await segmentsOf(folder);
-  const told = parseHead(await readFile(join(folder, HEAD), 'utf8').catch(() => ''));
+  const kept = await readFile(join(folder, HEAD), 'utf8').catch(() => undefined);
+  if (segments.length === 0 && kept === undefined) {
+    throw new McpBuildError({
+      code: 'audit-log-missing',
+      message: `There is no audit log in ${folder}: no gateway wrote there, or it was removed`,
+      input: folder,
+      fix: 'Name the folder that `serve` was given with --audit-log; without it the log is in the state folder (MCP_BUILD_HOME) of the user that serves.',
+      exit: 3,
+    });
+  }
+  const told = parseHead(kept ?? '');
   let head: Head | undefined;
   let first = 0;
   let records = 0;

@@ -16,7 +16,8 @@ export interface Call {
 }
 
 export interface Outcome {
-  readonly kind: 'answered' | 'failed' | 'cancelled';
+  /** `tool_error`: the tool itself says that it failed, in a result. The name is OpenTelemetry's, and goes into logs and labels. */
+  readonly kind: 'answered' | 'tool_error' | 'failed' | 'cancelled';
   /** JSON-RPC's, where it failed here and the code is known. */
   readonly code?: number | undefined;
   /** Of the answer, in bytes. */
@@ -51,6 +52,11 @@ export type Incident =
       readonly target: string | undefined;
       readonly code: number;
     };
+
+/** What a person would call failed, wherever it did. */
+export function hasFailed({ kind }: Outcome): boolean {
+  return kind === 'failed' || kind === 'tool_error';
+}
 
 /** Sees what passes, and may hold it up. */
 export interface Observer {

@@ -1,4 +1,4 @@
-import type { Call, Incident, Outcome } from './observer.ts';
+import { type Call, hasFailed, type Incident, type Outcome } from './observer.ts';
 
 export type Pattern = 'new-tool' | 'rate' | 'size' | 'errors' | 'egress' | 'drift' | 'restarts' | 'entry';
 
@@ -158,11 +158,12 @@ export function patterns(options: PatternOptions): Patterns {
   }
 
   return {
-    call({ server: name, method, target }, { kind, size: bytes }) {
+    call({ server: name, method, target }, outcome) {
+      const { kind, size: bytes } = outcome;
       const server = of(name);
       rate(name, server);
       if (kind === 'cancelled') return;
-      errors(name, server, kind === 'failed');
+      errors(name, server, hasFailed(outcome));
       if (method !== 'tools/call' || target === undefined || kind !== 'answered') return;
       tool(name, server, target);
       size(name, server, target, bytes);

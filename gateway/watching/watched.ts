@@ -1,6 +1,8 @@
 import type { Backend, Handle } from '../backend.ts';
 import type { Caller, Write } from '../peer.ts';
+import type { Answer } from '../rpc/answer.ts';
 import type { RpcFault } from '../rpc/fault.ts';
+import { isToolError } from '../rpc/tool-error.ts';
 import { withMeta } from '../tracing/context.ts';
 import type { Tracing } from '../tracing/spans.ts';
 import type { Call, Observer, Outcome } from './observer.ts';
@@ -31,6 +33,10 @@ export function watchedCall(
     });
   }
   const nobody = () => undefined;
+  const kindOf = ({ failed, line }: Answer) => {
+    if (failed) return 'failed';
+    return call.method === 'tools/call' && isToolError(line) ? 'tool_error' : 'answered';
+  };
 
   begun = observer.begin(call, (fault) => {
     if (fault) {
@@ -45,11 +51,7 @@ export function watchedCall(
     handle = behind.call(traced, {
       answer(answer) {
         tracing?.answered(answer);
-        end(
-          { kind: answer.failed ? 'failed' : 'answered', size: answer.line.length },
-          () => caller.answer(answer),
-          caller.fail,
-        );
+        end({ kind: kindOf(answer), size: answer.line.length }, () => caller.answer(answer), caller.fail);
       },
       fail: (why) => end({ kind: 'failed', code: why.code, size: 0 }, () => caller.fail(why), caller.fail),
       ...(caller.progress ? { progress: caller.progress } : {}),

@@ -155,6 +155,7 @@ function call(id: Message['id'], params: any, done: object): unknown {
       process.kill(process.pid, 'SIGKILL');
       return;
     case 'fail':
+      if (args.said) return say({ id, result: { ...done, content: [], isError: true } });
       return say({ id, error: { code: args.code ?? -32042, message: 'as asked', data: { kept: true } } });
     case 'flood':
       return text(id, 'y'.repeat(args.bytes ?? 100_000), done);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { lines } from '../../gateway/index.ts';
 import { quickAnswer, slowAnswer, withId } from '../../gateway/rpc/answer.ts';
+import { isToolError } from '../../gateway/rpc/tool-error.ts';
 
 const answered = (text: string) => {
   const line = Buffer.from(text);
@@ -56,5 +57,33 @@ describe('a stream of bytes', () => {
     );
     for (const piece of ['short\n', '0123456', '7890', '1\nafter\n']) reader.push(Buffer.from(piece));
     expect(found).toEqual(['short', 'overflow']);
+  });
+});
+
+describe('a tool’s own error', () => {
+  const said = (line: string) => isToolError(Buffer.from(line));
+
+  test('is a result with isError, wherever and however it is written', () => {
+    for (const line of [
+      '{"jsonrpc":"2.0","id":1,"result":{"isError":true,"content":[]}}',
+      '{"result":{"content":[{"type":"text","text":"no"}],"isError" :\t true},"jsonrpc":"2.0","id":1}',
+      '{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"isError":true},"isError":true}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"isError":false},"isError":true}}',
+    ])
+      expect(said(line), line).toBe(true);
+  });
+
+  test('is nothing that a text quotes or that stands elsewhere', () => {
+    for (const line of [
+      '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":false}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"{\\"isError\\":true}"}]}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"isError":true}}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"isError":true},"isError":false}}',
+      '{"jsonrpc":"2.0","id":1,"result":{"structuredContent":["isError",true],"isError":"true"}}',
+      '{"jsonrpc":"2.0","id":1,"result":null,"isError":true}',
+      '{"jsonrpc":"2.0","id":1,"isError"',
+    ])
+      expect(said(line), line).toBe(false);
   });
 });

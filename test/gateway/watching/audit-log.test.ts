@@ -123,6 +123,14 @@ describe('the audit log', () => {
     expect((await verifyAuditLog(folder)).faults.length).toBeGreaterThan(0);
   });
 
+  test('finds that all of it is gone, and a folder where none ever was', async () => {
+    const names = await written(3);
+    for (const name of [...names, 'head']) await rm(join(folder, name));
+    for (const place of [folder, join(folder, 'nowhere')]) {
+      await expect(verifyAuditLog(place)).rejects.toMatchObject({ code: 'audit-log-missing', input: place, exit: 3 });
+    }
+  });
+
   test('one that was made anew as a whole is told by an anchor from elsewhere', async () => {
     await written(8);
     const { head } = await verifyAuditLog(folder);

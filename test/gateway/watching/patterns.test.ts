@@ -113,12 +113,12 @@ describe('unusual patterns', () => {
     expect(of(given.told)).toEqual(['size']);
   });
 
-  test('a jump in errors, once', () => {
+  test.each(['failed', 'tool_error'] as const)('a jump in errors, once: %s', (kind) => {
     const given = days(3, 1);
     given.clock.now += 10 * 60 * MINUTE;
     for (let at = 0; at < 60; at++) {
       given.clock.now += 5_000;
-      given.call({ kind: 'failed' });
+      given.call({ kind });
     }
     expect(of(given.told)).toEqual(['errors']);
   });

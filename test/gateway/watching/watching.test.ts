@@ -147,6 +147,19 @@ describe('what the gateway tells of itself', () => {
     expect((await get(`${open.url}/_metrics`, { 'x-forwarded-for': '192.0.2.1' })).status).toBe(401);
   });
 
+  test('a tool that says that it failed has failed: in the log, the figures and on the page', async () => {
+    await using running = await runWatched();
+    const session = await running.session('fake');
+    await running.call('fake', session, 'fail', { said: true });
+    await running.call('fake', session, 'echo', { message: '{"isError":true}' });
+    const done = (await running.records()).filter(({ kind }) => kind === 'done');
+    expect(done.map(({ outcome }) => outcome)).toEqual(['tool_error', 'answered']);
+    const text = await (await get(`${running.url}/_metrics`)).text();
+    expect(text).toMatch(/^mcp_build_gateway_calls_total\{[^\n]*gen_ai_tool_name="fail",error_type="tool_error"\} 1$/m);
+    const status = await (await get(`${running.url}/_status.json`)).json();
+    expect(status.servers).toMatchObject([{ calls: 2, failed: 1 }]);
+  });
+
   test('metrics count calls by tool and outcome, and names of tools stay names', async () => {
     await using running = await runWatched();
     const session = await running.session('fake');
