@@ -69,9 +69,11 @@ export type Snapshot = z.infer<typeof snapshotSchema>;
 /** In bytes, of one list. */
 const LIST_LIMIT = 64 * 1024 * 1024;
 
-/** Sorts as text in the order of time; the random end keeps two of the same second apart. */
+/** Sorts as text in the order of time: behind the second come its milliseconds, which a script may need, and a random end. */
 export function snapshotId(now: Date): string {
-  return `${now.toISOString().replace(/\.\d+/, '').replace(/[-:]/g, '')}-${randomBytes(4).toString('hex')}`;
+  const milliseconds = now.getUTCMilliseconds().toString(16).padStart(3, '0');
+  const second = now.toISOString().replace(/\.\d+/, '').replace(/[-:]/g, '');
+  return `${second}-${milliseconds}${randomBytes(4).toString('hex').slice(0, 5)}`;
 }
 
 export function listFile(place: Place, id: string): string {

@@ -230,6 +230,13 @@ describe('backup and restore', () => {
     });
   });
 
+  test('has the newest last, among those of one second, too', async () => {
+    const taken: string[] = [];
+    for (const at of [1, 9, 10, 16, 99, 100, 255, 256, 999])
+      taken.push((await take({ now: new Date(Date.UTC(2026, 10, 21, 10, 0, 0, at)) })).id);
+    expect(await snapshotIds(place)).toEqual(taken);
+  });
+
   test('keeps as many as it should, and what they need', async () => {
     await take();
     await putImage('server:2.0', 'layer two');
