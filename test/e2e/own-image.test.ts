@@ -148,6 +148,18 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
       throw new Error(`it was not ready in time: ${stdout}${stderr}`);
     };
 
+    /** The same program as an image of another digest, by the date in its lock. */
+    const another = async () => {
+      const later = { ...env, SOURCE_DATE_EPOCH: '2000000000' };
+      await cliDone(['lock', 'mcp-build'], { cwd: folder, env: later });
+      const { index } = (await cliDone(['build', 'mcp-build', '--json'], { cwd: folder, env: later })).json<{
+        index: string;
+      }>();
+      expect(index).not.toBe(digest);
+      await cliDone(['push', 'mcp-build', '--to', `${registry.host}/tools/mcp-build:another`], { cwd: folder, env });
+      return `${registry.host}/tools/mcp-build@${index}`;
+    };
+
     const composeless = missing('docker-compose', 'openssl');
     test.skipIf(composeless)(
       `is two containers by a compose file, and the one with a port has nothing of Docker’s${composeless ? ` [skipped: ${composeless}]` : ''}`,
@@ -190,6 +202,18 @@ describeWith(['docker', 'docker-registry', 'git'], 'the image of mcp-build, made
           expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], Privileged: false });
           expect(Config.User).toBe('65532:65530');
           expect(await servers()).toHaveLength(1);
+          // As the documentation has it: the other digest, `up`; and the same with the one before, on the state that is there.
+          for (const image of [await another(), reference]) {
+            const replaced = deploy.map((word) => (word === reference ? image : word));
+            await cliDone([...replaced, '--replace'], { cwd: place.cwd, env });
+            await compose('up', '-d');
+            await ready(() => compose('logs', '--no-color'));
+            const now = (await compose('ps', '-q', 'gateway')).stdout.trim();
+            const running = await at('docker', 'inspect', '--format', '{{.Config.Image}}', now);
+            expect(running.stdout.trim()).toBe(image);
+            expect(await tools(token)).toContain('read_graph');
+            expect(await servers()).toHaveLength(1);
+          }
         } finally {
           await compose('down', '-t', '30');
           setDefaultCACertificates(known);
