@@ -1,9 +1,9 @@
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseIntegrity, verified } from '../digest/index.ts';
 import { isFault } from '../errors/index.ts';
-import { temporaryBeside } from '../files/index.ts';
+import { makeFolders, temporaryBeside } from '../files/index.ts';
 import type { Artifact, Open } from './lock.ts';
 
 /**
@@ -40,7 +40,7 @@ export function artifactCache(
 
   async function download(artifact: Artifact, path: string): Promise<void> {
     const temporary = temporaryBeside(path);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     const file = await open(temporary, 'wx', 0o644);
     try {
       try {

@@ -1,6 +1,7 @@
-import { chown, mkdir, stat } from 'node:fs/promises';
+import { chown, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { makeFolders } from '../files/index.ts';
 import { loadConfig } from '../gateway/index.ts';
 import { COMPOSE_FOLDERS, COMPOSE_IDS, composeFiles } from './line/deploy/compose.ts';
 import { splitConfig, type TlsPaths, tlsNames } from './line/deploy/split.ts';
@@ -72,7 +73,7 @@ export function deployComposeCommand(): Command {
         await out.result({ files: open.map(({ path, text }) => ({ path, text })) }, shown(open));
         return;
       }
-      for (const { path, mode } of COMPOSE_FOLDERS) await mkdir(join(folder, path), { recursive: true, mode });
+      for (const { path, mode } of COMPOSE_FOLDERS) await makeFolders(join(folder, path), mode);
       const written = await writeTree(folder, files, flags.replace === true);
       const owned = await own(folder);
       const compose = `docker compose -f ${join(folder, 'compose.yaml')}`;

@@ -1,7 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { writeAtomic } from '../files/index.ts';
+import { makeFolders, writeAtomic } from '../files/index.ts';
 import { LIMITS, parseLimits, parseSize } from '../runner/index.ts';
 import { homeOf } from './line/home.ts';
 import {
@@ -161,7 +160,7 @@ async function give(
   json: unknown,
 ): Promise<void> {
   if (write === undefined) return out.result(json, files.map(({ text }) => text.trimEnd()).join('\n---\n'));
-  await mkdir(write, { recursive: true });
+  await makeFolders(write);
   for (const { file, text } of files) await writeAtomic(join(write, file), text, 0o644);
   await out.result(json, files.map(({ file }) => join(write, file)).join('\n'));
 }

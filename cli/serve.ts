@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
+import { makeFolders } from '../files/index.ts';
 import {
   type Behind,
   daemonClient,
@@ -178,7 +178,7 @@ async function serve(options: Options & { readonly port?: number }): Promise<voi
     last = last.then(reload);
   };
   process.on('SIGHUP', again);
-  await mkdir(dirname(tokensFile(home)), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(tokensFile(home)), 0o700);
   const files = [...(place === options.config && /^https?:/.test(place) ? [] : [place]), tokensFile(home)];
   const { cert, key, clientCA } = config.tls ?? {};
   const unwatch = watchFiles([...files, ...[cert, key, clientCA].filter((each) => each !== undefined)], again);

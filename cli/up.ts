@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { chmod, chown, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, chown, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { McpBuildError } from '../errors/index.ts';
-import { readBounded, writeAtomic } from '../files/index.ts';
+import { makeFolders, readBounded, writeAtomic } from '../files/index.ts';
 import { loadConfig, parseConfig } from '../gateway/index.ts';
 import { openDaemon } from './line/daemon.ts';
 import { type Halves, splitConfig, tlsBelow, tlsNames } from './line/deploy/split.ts';
@@ -73,11 +73,11 @@ async function up(options: Options): Promise<void> {
   const home = homeOf(environment);
   const socket = join(at('socket'), 'daemon.sock');
   for (const name of ['daemon', 'private']) {
-    await mkdir(at(name), { recursive: true, mode: 0o700 });
+    await makeFolders(at(name), 0o700);
     // One that was there may have been open to others.
     await chmod(at(name), 0o700);
   }
-  await mkdir(at('socket'), { recursive: true, mode: 0o750 });
+  await makeFolders(at('socket'), 0o750);
   await chown(at('socket'), 0, gid);
   await ownFolder(at('gateway'), options.as);
   const read = async () => {
@@ -165,7 +165,7 @@ async function writeGateway(folder: string, { gateway, tls }: Halves, user: User
 }
 
 async function ownFolder(folder: string, { uid, gid }: User): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   await chown(folder, uid, gid);
 }
 

@@ -8,9 +8,30 @@ export function temporaryBeside(path: string): string {
   return `${path}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`;
 }
 
+/**
+ * Makes a folder and those above it that aren't there yet, all with this mode. Node's own way never ends where the system says of a folder whose parent is
+ * there that it isn't, as below /proc. @throws what the system says, EPERM for such a place
+ */
+export async function makeFolders(path: string, mode = 0o777): Promise<void> {
+  const make = async (): Promise<boolean> => {
+    try {
+      await mkdir(path, mode);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      if (!(await stat(path).catch(() => undefined))?.isDirectory()) throw error;
+    }
+    return true;
+  };
+  if (await make()) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeFolders(parent, mode);
+  // Its parent is there: this is a place where nobody makes folders.
+  if (!(await make())) throw Object.assign(new Error(`EPERM: can't make ${path}`), { code: 'EPERM', path });
+}
+
 /** Writes a whole file or nothing: temporary name, fsync, rename. Parents are made. `mode` defaults to 0644. */
 export async function writeAtomic(path: string, data: string | Uint8Array, mode = 0o644): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const temporary = temporaryBeside(path);
   try {
     const file = await open(temporary, 'wx', mode);
@@ -53,7 +74,7 @@ interface Holder {
  * @param timeout in milliseconds, 120,000 by default. @throws McpBuildError `busy`
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>, timeout = 120_000): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const deadline = Date.now() + timeout;
   const mine: Holder = { pid: process.pid, started: (await startOf(process.pid)) ?? '' };
   const token = `${JSON.stringify({ ...mine, nonce: randomBytes(8).toString('hex') })}\n`;
@@ -138,7 +159,7 @@ async function startOf(pid: number): Promise<string | undefined> {
 /** A fresh folder under `parent`, removed with everything in it when `work` ends, however it ends. */
 export async function withTemporaryFolder<T>(parent: string, work: (folder: string) => Promise<T>): Promise<T> {
   const folder = join(parent, `tmp-${process.pid}-${randomBytes(6).toString('hex')}`);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   try {
     return await work(folder);
   } finally {

@@ -1,7 +1,7 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Digest, hexOf, sha256, verified } from '../digest/index.ts';
-import { temporaryBeside } from '../files/index.ts';
+import { makeFolders, temporaryBeside } from '../files/index.ts';
 import { formatLayoutIndex, type LayoutIndex, withTag } from './layout-index.ts';
 import { notFound } from './layout-read.ts';
 import { MEDIA } from './media.ts';
@@ -19,7 +19,7 @@ export interface ArchiveWriter {
 
 /** A layout in a tar file that appears under its name when it is finished. */
 export async function openArchiveWriter(path: string): Promise<ArchiveWriter> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const temporary = temporaryBeside(path);
   const file = await open(temporary, 'wx', 0o644);
   const manifests = new Map<Digest, Uint8Array>();

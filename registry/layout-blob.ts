@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, link, mkdir, open, rename, rm, utimes } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checked, type Digest, hexOf } from '../digest/index.ts';
+import { makeFolders } from '../files/index.ts';
 import type { Descriptor, Lending } from './store.ts';
 
 /** In bytes: what one read of a file may bring. */
@@ -89,7 +90,7 @@ export async function writeBlob(
     readonly lent?: boolean;
   },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
-  await mkdir(ingest, { recursive: true });
+  await makeFolders(ingest);
   const temporary = ingestName(ingest);
   try {
     const written = to.expected
@@ -98,7 +99,7 @@ export async function writeBlob(
         )
       : await hashing(temporary, bytes);
     const path = to.pathOf(written.digest);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     await rename(temporary, path);
     return { digest: written.digest, size: written.size };
   } catch (error) {
@@ -212,7 +213,7 @@ export async function touch(path: string): Promise<void> {
  */
 export async function setAside(path: string, digest: Digest, ingest: string): Promise<void> {
   if (await isWhole(path, digest)) return;
-  await mkdir(ingest, { recursive: true });
+  await makeFolders(ingest);
   const grave = ingestName(ingest);
   await rename(path, grave);
   // Somebody may have repaired it since it was read.

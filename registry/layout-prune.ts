@@ -1,6 +1,7 @@
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../digest/index.ts';
+import { makeFolders } from '../files/index.ts';
 import { absent, ingestName, putBack } from './layout-blob.ts';
 import { type LayoutIndex, plain, tagOf } from './layout-index.ts';
 import { readDocument } from './layout-read.ts';
@@ -86,7 +87,7 @@ async function mark(parts: PruneParts, index: LayoutIndex, keep: readonly Digest
 async function sweep(parts: PruneParts, marked: ReadonlySet<string>, before: number): Promise<Pruned> {
   const removed: Digest[] = [];
   let bytes = 0;
-  await mkdir(parts.ingestFolder, { recursive: true });
+  await makeFolders(parts.ingestFolder);
   for (const name of (await readdir(parts.blobs).catch(absent)) ?? []) {
     const digest: Digest = `sha256:${name}`;
     const path = join(parts.blobs, name);

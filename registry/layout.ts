@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { resolve as absolute, join } from 'node:path';
 import { type Digest, hexOf, sha256 } from '../digest/index.ts';
 import { McpBuildError } from '../errors/index.ts';
-import { withFileLock, writeAtomic } from '../files/index.ts';
+import { makeFolders, withFileLock, writeAtomic } from '../files/index.ts';
 import { absent, openFile, setAside, touch, writeBlob } from './layout-blob.ts';
 import {
   findTag,
@@ -185,7 +185,7 @@ async function initialize(root: string, create: boolean): Promise<void> {
   if (foreign !== undefined) throw layoutInvalid(root, `it holds other files (${foreign})`);
   if (!create) throw notFound(root, 'OCI layout');
   try {
-    await mkdir(join(root, 'blobs', 'sha256'), { recursive: true });
+    await makeFolders(join(root, 'blobs', 'sha256'));
     await withFileLock(join(root, '.lock'), async () => {
       if ((await stat(join(root, 'index.json')).catch(absent)) === undefined) {
         const empty = { schemaVersion: 2 as const, mediaType: MEDIA.index, manifests: [] };

@@ -1,9 +1,10 @@
 import { lookup } from 'node:dns/promises';
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { makeFolders } from '../files/index.ts';
 import { hostName, isPublicAddress, permitted } from './destination.ts';
 import { serverName } from './hello.ts';
 import { relay } from './relay.ts';
@@ -92,7 +93,7 @@ export async function serveEgress(socket: string, options: EgressOptions): Promi
     void tunnel(request.url ?? '', connection, head, gate).catch(() => connection.destroy());
   });
 
-  await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(socket), 0o700);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socket, resolve));
   // The folder is its user's alone; the forwarder comes in by a mount of the socket itself, as somebody else.
   await chmod(socket, 0o666);

@@ -1,11 +1,11 @@
-import { chmod, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, rm, stat } from 'node:fs/promises';
 import http from 'node:http';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../digest/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
-import { writeAtomic } from '../files/index.ts';
+import { makeFolders, writeAtomic } from '../files/index.ts';
 import { type Handed, hand } from './handed.ts';
 import type { Timing } from './keep.ts';
 import { type KeeperStatus, type KeptRecord, takeSchema } from './kept.ts';
@@ -187,7 +187,7 @@ export async function serveKeeper(options: KeeperOptions): Promise<void> {
   });
 
   const { socket } = record;
-  await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(socket), 0o700);
   await rm(socket, { force: true });
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socket, resolve));
   await chmod(socket, 0o600);

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { McpBuildError } from '../errors/index.ts';
+import { makeFolders } from '../files/index.ts';
 import { segment } from './session.ts';
 
 /** In bytes, of each of two files: when one is full it takes the place of the older. */
@@ -35,7 +36,7 @@ export async function newestLog(folder: string, server: string): Promise<string 
 /** A log of bounded size for one container, in a folder of this user alone. */
 export async function openLog(folder: string, container: string, size = SIZE): Promise<Log> {
   const path = pathOf(folder, container);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   await prune(folder);
   let file = await open(path, 'a', 0o600);
   let length = (await file.stat()).size;

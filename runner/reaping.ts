@@ -1,8 +1,8 @@
-import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { chmod, readdir, rm, stat } from 'node:fs/promises';
 import net from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { withFileLock } from '../files/index.ts';
+import { makeFolders, withFileLock } from '../files/index.ts';
 import { docker } from './docker.ts';
 import { type Endpoint, endpointSchema } from './endpoint.ts';
 import { LABEL, orphaned, thisOwner } from './owner.ts';
@@ -47,7 +47,7 @@ export interface ReaperOptions {
  */
 export async function serveReaper(options: ReaperOptions): Promise<void> {
   const folder = dirname(options.socket);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder, 0o700);
   await chmod(folder, 0o700);
   const runtimes = new Map<string, Pick<Runtime, 'remove' | 'list'>>();
   const runtimeOf = (endpoint: Endpoint) => {

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { McpBuildError } from '../errors/index.ts';
+import { makeFolders } from '../files/index.ts';
 
 /** The system's limit for the name of a socket, less what the shortest of them takes off. */
 const NAME_LIMIT = 100;
@@ -17,7 +18,7 @@ export async function socketIn(folder: string, name: string, code: string): Prom
   const key = createHash('sha256').update(folder).digest('hex').slice(0, 12);
   const fits = Buffer.byteLength(join(folder, name)) <= NAME_LIMIT;
   const place = fits ? folder : join(tmpdir(), `mcp-build-${uid}-${key}`);
-  await mkdir(place, { recursive: true, mode: 0o700 });
+  await makeFolders(place, 0o700);
   const found = await stat(place);
   if (found.uid !== uid) {
     throw new McpBuildError({

@@ -1,6 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { McpBuildError } from '../errors/index.ts';
+import { makeFolders } from '../files/index.ts';
 import { parseTrustedRoot } from './sigstore.ts';
 
 /** In bytes, of any one file; the library holds metadata to less. The public instance's trusted root has 7,000. */
@@ -49,7 +50,7 @@ export async function followRoot(options: FollowOptions): Promise<Followed> {
   const { Updater } = await import('tuf-js');
   const base = mirror.href.replace(/\/*$/, '');
   const targets = join(folder, 'targets');
-  await mkdir(targets, { recursive: true });
+  await makeFolders(targets);
   for (const role of ROLES) {
     const text = known[role];
     if (text !== undefined) await writeFile(join(folder, `${role}.json`), text);

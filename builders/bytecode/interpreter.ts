@@ -1,5 +1,6 @@
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolders } from '../../files/index.ts';
 import type { Entry, FileEntry } from '../entry.ts';
 import type { LayerLock } from '../lock.ts';
 import type { Platform } from '../platform.ts';
@@ -103,7 +104,7 @@ function isNeeded(path: string, libraries: string): boolean {
 
 async function place(entry: FileEntry, folder: string): Promise<void> {
   const path = join(folder, entry.path);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(path), 0o700);
   const file = await open(path, 'wx', 0o600);
   try {
     if (entry.content instanceof Uint8Array) await file.writeFile(entry.content);

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { access, mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseIntegrity, verified } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
-import { temporaryBeside } from '../../files/index.ts';
+import { makeFolders, temporaryBeside } from '../../files/index.ts';
 import type { FetchOptions } from '../adapter.ts';
 import type { NpmArtifact } from '../lock.ts';
 import { type NpmConfiguration, npmConfiguration } from './configuration.ts';
@@ -56,7 +56,7 @@ export async function stageTarball(artifact: Wanted, options: FetchOptions): Pro
       await rm(path, { force: true });
     }
   }
-  await mkdir(join(options.cache, 'staged'), { recursive: true });
+  await makeFolders(join(options.cache, 'staged'));
   const temporary = temporaryBeside(path);
   try {
     const file = await open(temporary, 'wx', 0o600);

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { copyFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { McpBuildError } from '../../errors/index.ts';
-import { temporaryBeside } from '../../files/index.ts';
+import { makeFolders, temporaryBeside } from '../../files/index.ts';
 import { readTarGz } from '../archive/index.ts';
 import { type LocalFile, readLocalFile } from '../local.ts';
 import type { Source } from '../source.ts';
@@ -40,7 +40,7 @@ export async function localPackument({ path, integrity }: LocalFile): Promise<Pa
 
 /** Puts the file where the resolver looks for tarballs before it would ask a registry. */
 export async function placeTarball({ path }: LocalFile, staged: string): Promise<void> {
-  await mkdir(dirname(staged), { recursive: true });
+  await makeFolders(dirname(staged));
   const temporary = temporaryBeside(staged);
   try {
     await copyFile(path, temporary);

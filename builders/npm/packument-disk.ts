@@ -1,6 +1,6 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { temporaryBeside } from '../../files/index.ts';
+import { makeFolders, temporaryBeside } from '../../files/index.ts';
 import type { Packument } from './packument.ts';
 
 export interface Stored {
@@ -39,7 +39,7 @@ export async function writeStored(path: string, stored: Stored): Promise<number>
   const text = JSON.stringify(stored);
   const temporary = temporaryBeside(path);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     await writeFile(temporary, text, { mode: 0o600 });
     await rename(temporary, path);
   } catch {

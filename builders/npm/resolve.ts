@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, realpath, writeFile } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArboristNode } from '@npmcli/arborist';
 import { McpBuildError } from '../../errors/index.ts';
-import { withTemporaryFolder } from '../../files/index.ts';
+import { makeFolders, withTemporaryFolder } from '../../files/index.ts';
 import type { Resolution, ResolveOptions } from '../adapter.ts';
 import type { LayerLock, NpmArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
@@ -67,7 +67,7 @@ async function open(options: ResolveOptions): Promise<Npm> {
   const configuration = await npmConfiguration(options);
   const own = options.local && (await localPackument(options.local));
   const packuments = openPackuments(configuration, join(options.cache, 'packuments'), options.signal, own);
-  await mkdir(options.cache, { recursive: true });
+  await makeFolders(options.cache);
   if (options.local) await placeTarball(options.local, stagedPath(options.local, options.cache));
   return { configuration, packuments, before: options.before, young: options.young ?? [] };
 }

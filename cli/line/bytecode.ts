@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,6 +14,7 @@ import {
 } from '../../builders/bytecode/index.ts';
 import type { Entry, LayerLock, Lock, Open, Platform } from '../../builders/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
+import { makeFolders } from '../../files/index.ts';
 import type { Environment } from './home.ts';
 
 /** Makes layers of Python byte-code, with the interpreter of the lock's own base. */
@@ -50,7 +51,7 @@ export function pythonCompiler(lock: Lock, options: PythonOptions): PythonCompil
 
   async function start(version: string, host: Platform): Promise<Compiler> {
     const layer = interpreterLayer(await hostBase(lock, version, host, options.environment));
-    await mkdir(options.cache, { recursive: true });
+    await makeFolders(options.cache);
     folder ??= await mkdtemp(join(options.cache, `tmp-${process.pid}-`));
     const root = await mkdtemp(join(folder, 'python-'));
     const { bakeBase } = await import('../../builders/debian/index.ts');

@@ -1,11 +1,11 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { architectureOf, type Built, hostPlatform, type Platform } from '../../builders/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import { temporaryBeside } from '../../files/index.ts';
+import { makeFolders, temporaryBeside } from '../../files/index.ts';
 import { copy, type LayoutStore, openLayout } from '../../registry/index.ts';
 import { descriptor, immutableTag } from './build.ts';
 import type { Environment } from './home.ts';
@@ -63,7 +63,7 @@ async function toArchive(file: string, { built, store }: OutputOptions): Promise
   const { imageArchive, readImage } = await import('../../runner/index.ts');
   const image = await readImage(store, descriptor(built.index), architectureOf(onePlatform(built)));
   const temporary = temporaryBeside(file);
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolders(dirname(file));
   try {
     await pipeline(Readable.from(imageArchive(store, image, immutableTag(built.lock))), createWriteStream(temporary));
     await rename(temporary, file);

@@ -1,10 +1,10 @@
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { Source } from '../../builders/index.ts';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import { withFileLock, writeAtomic } from '../../files/index.ts';
+import { makeFolders, withFileLock, writeAtomic } from '../../files/index.ts';
 import {
   type Accepted,
   type Asked,
@@ -94,7 +94,7 @@ export async function rememberAccepted(home: Home, server: ServerPredicate): Pro
   const path = recordPath(home, sourceName(server.source));
   const before = await acceptedBefore(home, server.source);
   if (before && !isNewer(server, before)) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   await withFileLock(`${path}.lock`, () =>
     writeAtomic(path, JSON.stringify({ version: server.source.version, created: server.created })),
   );

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { formatSource, parseSource } from '../../builders/index.ts';
 import { type Digest, hexOf, sha256 } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
-import { withFileLock, writeAtomic } from '../../files/index.ts';
+import { makeFolders, withFileLock, writeAtomic } from '../../files/index.ts';
 import type { Environment, Home } from './home.ts';
 import { isPrepared } from './prepared.ts';
 import { mainProgram } from './program.ts';
@@ -32,7 +32,7 @@ const ATTEMPTS = 3;
  */
 export async function prepare(target: string, options: PrepareOptions): Promise<Verified> {
   const place = placeOf(target, options);
-  await mkdir(place.folder, { recursive: true, mode: 0o700 });
+  await makeFolders(place.folder, 0o700);
   return withFileLock(
     place.lock,
     async () => {
@@ -71,7 +71,7 @@ export async function preparedInBackground(target: string, options: PrepareOptio
   const { home, bin } = options;
   if (await isPrepared(target, home, bin)) return;
   const place = placeOf(target, options);
-  await mkdir(place.folder, { recursive: true, mode: 0o700 });
+  await makeFolders(place.folder, 0o700);
   options.say(`building ${formatSource(parseSource(target))}, once; it goes on if the client hangs up (${place.log})`);
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const program = mainProgram();

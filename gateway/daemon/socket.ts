@@ -1,8 +1,9 @@
-import { chmod, chown, lstat, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, rm, stat } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { McpBuildError } from '../../errors/index.ts';
+import { makeFolders } from '../../files/index.ts';
 
 export type UnixPlace =
   /** Made here, for its owner, and for a group where one is named. */
@@ -57,7 +58,7 @@ export async function closeUnix(server: Server, place: UnixPlace): Promise<void>
 /** @throws McpBuildError `address-unavailable` where another daemon listens, or where others could put a socket of their own in its place */
 async function makeRoom(path: string): Promise<void> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o750 });
+  await makeFolders(folder, 0o750);
   const { mode } = await stat(folder);
   if ((mode & 0o002) !== 0) throw unavailable(path, `everybody may write to ${folder}, and could replace it`);
   const found = await lstat(path).catch(() => undefined);

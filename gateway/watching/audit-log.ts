@@ -9,10 +9,10 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isFault, McpBuildError } from '../../errors/index.ts';
-import { withFileLock } from '../../files/index.ts';
+import { makeFolders, withFileLock } from '../../files/index.ts';
 import { atTurnsEnd } from '../turn.ts';
 import { type Head, headOf, LINE_LIMIT, lineOf, START, type Telling } from './audit-chain.ts';
 import { HEAD, headText, parseHead, segmentName, segmentsOf } from './audit-files.ts';
@@ -57,7 +57,7 @@ interface Waiting {
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
   const { folder, segmentSize = SEGMENT, keepSegments, now = Date.now } = options;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     const release = await alone(folder);
     try {
       return await open(release);

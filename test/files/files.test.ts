@@ -3,13 +3,37 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readBounded, withFileLock, withTemporaryFolder, writeAtomic } from '../../files/index.ts';
+import { makeFolders, readBounded, withFileLock, withTemporaryFolder, writeAtomic } from '../../files/index.ts';
 
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mcp-build-files-'));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('makeFolders', () => {
+  it('makes all that are missing, with the mode, and is content with what is there', async () => {
+    const path = join(folder, 'a', 'b', 'c');
+    await makeFolders(path, 0o700);
+    for (const each of [path, join(path, '..'), join(path, '../..')])
+      expect((await stat(each)).mode & 0o777).toBe(0o700);
+    await Promise.all([makeFolders(path), makeFolders(join(path, 'd')), makeFolders(join(path, 'd'))]);
+    expect(await readdir(path)).toEqual(['d']);
+  });
+
+  it('says what is in the way', async () => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(makeFolders(join(folder, 'file'))).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(makeFolders(join(folder, 'file', 'below'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
+  it.runIf(process.platform === 'linux')(
+    'ends where the system makes none, which Node’s own way does not',
+    async () => {
+      await expect(makeFolders('/proc/none/below')).rejects.toMatchObject({ code: 'ENOENT' });
+    },
+  );
+});
 
 describe('writeAtomic', () => {
   it('makes parents, sets the mode whatever the umask, and leaves no temporary file', async () => {

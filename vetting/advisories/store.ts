@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type RandomAccess, readZip } from '../../builders/archive/index.ts';
 import { McpBuildError } from '../../errors/index.ts';
-import { readBounded, temporaryBeside, withFileLock, writeAtomic } from '../../files/index.ts';
+import { makeFolders, readBounded, temporaryBeside, withFileLock, writeAtomic } from '../../files/index.ts';
 import type { Package } from '../tree.ts';
 import type { Advisories } from './advisories.ts';
 import { cvss } from './cvss.ts';
@@ -79,7 +79,7 @@ export async function importExport(
     digest: options.digest,
   } as const;
   await replace(join(folder, name), async (fresh) => {
-    await mkdir(join(fresh, 'by-name'), { recursive: true });
+    await makeFolders(join(fresh, 'by-name'));
     for (const [key, names] of shards) {
       await writeFile(join(fresh, 'by-name', `${key}.json`), JSON.stringify(Object.fromEntries(names)));
     }
@@ -216,7 +216,7 @@ async function replace(folder: string, write: (fresh: string) => Promise<void>):
     const fresh = temporaryBeside(folder);
     const old = temporaryBeside(folder);
     try {
-      await mkdir(fresh, { recursive: true });
+      await makeFolders(fresh);
       await write(fresh);
       await rename(folder, old).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error;

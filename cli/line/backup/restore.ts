@@ -1,8 +1,8 @@
-import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Decrypter } from 'age-encryption';
 import { isFault, McpBuildError } from '../../../errors/index.ts';
-import { temporaryBeside, withFileLock } from '../../../files/index.ts';
+import { makeFolders, temporaryBeside, withFileLock } from '../../../files/index.ts';
 import { copy, openLayout } from '../../../registry/index.ts';
 import type { Home } from '../home.ts';
 import { checkImages } from './check.ts';
@@ -50,7 +50,7 @@ interface Move {
  * @throws McpBuildError `backup-corrupt`, `restore-exists`, `busy`
  */
 export async function restoreBackup(place: Place, snapshot: Snapshot, options: RestoreOptions): Promise<Restored> {
-  await mkdir(options.home.root, { recursive: true, mode: 0o700 });
+  await makeFolders(options.home.root, 0o700);
   return withFileLock(join(options.home.root, 'restore.lock'), async () => {
     const staged: Staged[] = [];
     try {
@@ -58,12 +58,12 @@ export async function restoreBackup(place: Place, snapshot: Snapshot, options: R
         const target = options.target(archive.part, archive.path);
         if (target === undefined) continue;
         options.progress?.(`checking ${archive.part}`);
-        await mkdir(dirname(target), { recursive: true });
+        await makeFolders(dirname(target));
         const staging = temporaryBeside(target);
         // Known before anything is in it, so that it is removed whatever happens.
         staged.push({ part: archive.part, target, staging, files: 0 });
         const source = { ...archive, file: join(place.archives, archive.file) };
-        await mkdir(dirname(staging), { recursive: true });
+        await makeFolders(dirname(staging));
         const contents = await unpack(source, options.decrypter, staging);
         if (contents.part !== archive.part) throw corrupt(source.file, `holds ${contents.part}, not ${archive.part}`);
         staged[staged.length - 1] = {
@@ -124,7 +124,7 @@ async function apply(moves: readonly Move[]): Promise<void> {
   const done: Move[] = [];
   try {
     for (const move of moves) {
-      await mkdir(dirname(move.to), { recursive: true, mode: 0o700 });
+      await makeFolders(dirname(move.to), 0o700);
       if (move.aside) await rename(move.to, move.aside);
       done.push(move);
       await rename(move.from, move.to);

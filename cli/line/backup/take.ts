@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Digest, sha256 } from '../../../digest/index.ts';
 import { McpBuildError } from '../../../errors/index.ts';
-import { withFileLock, writeAtomic } from '../../../files/index.ts';
+import { makeFolders, withFileLock, writeAtomic } from '../../../files/index.ts';
 import { copy, type Descriptor, openLayout } from '../../../registry/index.ts';
 import type { Home } from '../home.ts';
 import { archiveName, writeArchive } from './archive.ts';
@@ -55,8 +55,8 @@ export interface Taken {
  * @throws McpBuildError `backup-unreadable`, `backup-recipient-changed`, `recipient-invalid`, `busy`, and what reading and writing layouts throw
  */
 export async function takeBackup(place: Place, options: TakeOptions): Promise<Taken> {
-  await mkdir(place.archives, { recursive: true, mode: 0o700 });
-  await mkdir(place.snapshots, { recursive: true, mode: 0o700 });
+  await makeFolders(place.archives, 0o700);
+  await makeFolders(place.snapshots, 0o700);
   return withFileLock(place.lock, async () => {
     const recipients = await recipientsFor(place, options);
     const id = snapshotId(options.now);

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { chmod, chown, lchown, lutimes, mkdir, open, symlink, utimes } from 'node:fs/promises';
+import { chmod, chown, lchown, lutimes, open, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
 import type { Decrypter } from 'age-encryption';
 import { Parser, type ReadEntry } from 'tar';
 import { z } from 'zod';
+import { makeFolders } from '../../../files/index.ts';
 import { CONTENTS, type Contents, type ContentsEntry } from './archive.ts';
 import { corrupt } from './place.ts';
 import { opened } from './seal.ts';
@@ -150,7 +151,7 @@ async function place(entry: ReadEntry, path: string, file: string, into: string 
   const to = into === undefined ? undefined : join(into, path);
   if (entry.type === 'Directory') {
     entry.resume();
-    if (to) await mkdir(to, { recursive: true, mode: 0o700 });
+    if (to) await makeFolders(to, 0o700);
     return { ...common, type: 'folder' };
   }
   if (entry.type === 'SymbolicLink') {
@@ -160,7 +161,7 @@ async function place(entry: ReadEntry, path: string, file: string, into: string 
   if (entry.type !== 'File') throw corrupt(file, `holds "${path}", which is neither a file nor a folder nor a link`);
   const hash = createHash('sha256');
   let size = 0;
-  if (to && path !== '') await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+  if (to && path !== '') await makeFolders(dirname(to), 0o700);
   const output = to ? await open(to, 'wx', 0o600) : undefined;
   try {
     for await (const chunk of entry as AsyncIterable<Buffer>) {

@@ -1,10 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Platform } from '../../../builders/index.ts';
 import { hostPlatform } from '../../../builders/index.ts';
 import { sha256 } from '../../../digest/index.ts';
 import { isFault, McpBuildError } from '../../../errors/index.ts';
-import { withTemporaryFolder } from '../../../files/index.ts';
+import { makeFolders, withTemporaryFolder } from '../../../files/index.ts';
 import {
   copy,
   type Descriptor,
@@ -174,7 +173,7 @@ async function deliver({ job, image, local, remote, offer }: Delivery, work: Wor
   const { settings, step, mounts } = work;
   const { home, environment, workspace, policy, manifest, now } = settings;
   const parent = join(home.root, 'publish');
-  await mkdir(parent, { recursive: true });
+  await makeFolders(parent);
   return withTemporaryFolder(parent, async (folder) => {
     step('sign');
     const stage = await openStage(folder, local, image);
