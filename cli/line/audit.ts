@@ -175,20 +175,25 @@ export async function readLock(
   );
   const later = archives === 'known';
   const now = later ? unread.filter((file) => own.has(fileKey(file))) : unread;
-  if (now.length > 0 && !later) cache.fill(now).catch(() => undefined);
-  for (const [at, file] of now.entries()) {
-    progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${now.length})`);
-    const read = await readContents(file, cache.open).catch((error: unknown) => {
-      if (later && isFault(error, 'artifact-unavailable')) return undefined;
-      if (!unfetched || !(error instanceof McpBuildError) || error.exit !== 5) return stopped(error);
-      unfetched.set(fileKey(file), error.message);
-      failed += 1;
-      return undefined;
-    });
-    if (!read) continue;
-    failed = 0;
-    if (!('problem' in read)) await remember(home, file, read);
-    found.set(fileKey(file), 'problem' in read ? read.problem : read);
+  const filling = now.length > 0 && !later ? cache.fill(now).catch(() => undefined) : undefined;
+  try {
+    for (const [at, file] of now.entries()) {
+      progress?.(`reading ${file.name} ${file.version} (${at + 1} of ${now.length})`);
+      const read = await readContents(file, cache.open).catch((error: unknown) => {
+        if (later && isFault(error, 'artifact-unavailable')) return undefined;
+        if (!unfetched || !(error instanceof McpBuildError) || error.exit !== 5) return stopped(error);
+        unfetched.set(fileKey(file), error.message);
+        failed += 1;
+        return undefined;
+      });
+      if (!read) continue;
+      failed = 0;
+      if (!('problem' in read)) await remember(home, file, read);
+      found.set(fileKey(file), 'problem' in read ? read.problem : read);
+    }
+  } finally {
+    // Nothing is written any more once this has ended, however it ends.
+    await filling;
   }
   return found;
 }
