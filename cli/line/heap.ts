@@ -11,7 +11,7 @@ const ENOUGH = 8 * 1024 * 1024;
  * @returns what ends watching for it
  */
 export function keepHeapSmall(): () => void {
-  setFlagsFromString('--heap-growing-percent=30');
+  setFlagsFromString('--heap-growing-percent=60');
   const observer = new PerformanceObserver(look);
   observer.observe({ entryTypes: ['gc'] });
   look();
