@@ -383,6 +383,7 @@ function faultOf$1(error) {
 }
 // gateway/rpc/message.ts
 const LONGEST_ID = 1e3;
+const SHORT = 4096;
 function readMessage(body) {
 	if (!isUtf8(body)) throw new RpcError({
 		code: CODE.parse,
@@ -441,6 +442,9 @@ function renumber(request, id, meta) {
 	else if (request.tokenSpan) edits.push([request.tokenSpan, String(id)]);
 	return splice(request.text, edits.sort(([a], [b]) => a.start - b.start));
 }
+function tokenOf({ tokenSpan, text }) {
+	return tokenSpan && JSON.parse(text.slice(tokenSpan.start, tokenSpan.end));
+}
 function metaOf(params) {
 	const meta = params?._meta;
 	return isObject(meta) ? meta : void 0;
@@ -466,7 +470,8 @@ function paramSpans(text, params) {
 	};
 }
 function cut(text, span) {
-	return span ? text.slice(span.start, span.end) : "null";
+	const piece = span ? text.slice(span.start, span.end) : "null";
+	return text.length > SHORT ? Buffer.from(piece).toString() : piece;
 }
 function validId(id) {
 	return typeof id === "string" || typeof id === "number";
@@ -946,32 +951,45 @@ const JOINED = 1048576;
 let joined;
 const EMPTY$1 = Buffer.alloc(0);
 function readBody(request, limit, use) {
-	return new Promise((resolve, reject) => {
-		const declared = request.headers["content-length"];
-		if (declared !== void 0 && Number(declared) > limit) return resolve("too-large");
-		let first;
-		let more;
-		let length = 0;
-		request.on("data", (chunk) => {
-			length += chunk.length;
-			if (length > limit) {
-				request.pause();
-				return resolve("too-large");
-			}
-			if (!first) first = chunk;
-			else if (more) more.push(chunk);
-			else more = [first, chunk];
-		});
-		request.once("end", () => {
+	const declared = request.headers["content-length"];
+	if (declared !== void 0 && Number(declared) > limit) return Promise.resolve("too-large");
+	let waiting = Promise.withResolvers();
+	const { promise } = waiting;
+	let first;
+	let more;
+	let length = 0;
+	const done = (settle) => {
+		const settled = waiting;
+		waiting = void 0;
+		first = void 0;
+		more = void 0;
+		if (settled) settle(settled);
+	};
+	request.on("data", (chunk) => {
+		if (!waiting) return;
+		length += chunk.length;
+		if (length > limit) {
+			request.pause();
+			return done(({ resolve }) => resolve("too-large"));
+		}
+		if (!first) first = chunk;
+		else if (more) more.push(chunk);
+		else more = [first, chunk];
+	});
+	request.once("end", () => {
+		const body = more ? join(more, length) : first ?? EMPTY$1;
+		done(({ resolve, reject }) => {
 			try {
-				resolve(use(more ? join(more, length) : first ?? EMPTY$1));
+				resolve(use(body));
 			} catch (error) {
 				reject(error);
 			}
 		});
-		request.once("error", () => resolve("gone"));
-		request.once("close", () => resolve("gone"));
 	});
+	const gone = () => done(({ resolve }) => resolve("gone"));
+	request.once("error", gone);
+	request.once("close", gone);
+	return promise;
 }
 function join(pieces, length) {
 	if (length > JOINED) return Buffer.concat(pieces, length);
@@ -1290,6 +1308,8 @@ function callForSession(service, session, request, way) {
 		return;
 	}
 	const instead = service.instead(session, request);
+	const held = { request };
+	const token = tokenOf(request);
 	let stream = way.kind === "stream" ? way.stream : void 0;
 	let over = false;
 	const begin = () => {
@@ -1336,47 +1356,50 @@ function callForSession(service, session, request, way) {
 	watch(pending);
 	const caller = {
 		answer(answer) {
-			const wanted = session.backend.current()?.hello.generation === "modern" ? inputRequired(answer) : void 0;
-			if (wanted) again(wanted);
+			const wanted = held.request && session.backend.current()?.hello.generation === "modern" ? inputRequired(answer) : void 0;
+			if (held.request && wanted) again(held.request, wanted);
 			else end(shown(answer, id, method, service, session.identity), 200);
 		},
 		fail,
 		progress(params) {
-			const { tokenSpan, text } = request;
-			if (!tokenSpan) return;
-			const progressToken = JSON.parse(text.slice(tokenSpan.start, tokenSpan.end));
+			if (token === void 0) return;
+			const told = {
+				...params,
+				progressToken: token
+			};
 			notice(JSON.stringify({
 				jsonrpc: "2.0",
 				method: "notifications/progress",
-				params: {
-					...params,
-					progressToken
-				}
+				params: told
 			}));
 		}
 	};
-	const ask = (given) => {
-		const write = (own, generation) => fromLegacy(given, own, generation, session.greeting);
-		return service.call(session.identity, session.backend, given, write, caller);
+	const ask = (once) => {
+		const write = (own, generation) => {
+			const text = fromLegacy(once.request, own, generation, session.greeting);
+			if (generation === "legacy") once.request = void 0;
+			return text;
+		};
+		return service.call(session.identity, session.backend, once.request, write, caller);
 	};
 	let rounds = 0;
-	const again = (wanted) => {
+	const again = (first, wanted) => {
 		rounds += 1;
-		withInput(session, request, wanted, (text) => {
+		withInput(session, first, wanted, (text) => {
 			if (!notice(text)) session.deliver(text);
 		}).then((params) => {
 			if (over) return;
-			if (rounds <= 8) handle = ask({
-				...request,
+			if (rounds <= 8) handle = ask({ request: {
+				...first,
 				params
-			});
+			} });
 			else fail({
 				code: CODE.internal,
 				message: `The server asked for input ${rounds} times`
 			});
 		}, (error) => fail(faultOf$1(error)));
 	};
-	let handle = ask(request);
+	let handle = ask(held);
 	if (!over) session.calls.set(id, {
 		cancel: (reason) => handle.cancel(reason),
 		notice,
@@ -1885,7 +1908,13 @@ function call({ request: { headers }, response, service, identity }, request) {
 		}
 	};
 	watch(pending);
-	const write = (own, generation) => fromModern(request, own, generation);
+	const token = tokenOf(request);
+	const once = { request };
+	const write = (own, generation) => {
+		const text = fromModern(once.request, own, generation);
+		once.request = void 0;
+		return text;
+	};
 	const handle = service.call(identity, service.common, request, write, {
 		answer(answer) {
 			const body = shown(answer, id, method, service, identity);
@@ -1895,16 +1924,14 @@ function call({ request: { headers }, response, service, identity }, request) {
 		},
 		fail,
 		progress(params) {
-			const { tokenSpan, text } = request;
-			if (!tokenSpan || !events) return;
+			if (token === void 0 || !events) return;
 			begin();
-			const progressToken = JSON.parse(text.slice(tokenSpan.start, tokenSpan.end));
 			const notification = {
 				jsonrpc: "2.0",
 				method: "notifications/progress",
 				params: {
 					...params,
-					progressToken
+					progressToken: token
 				}
 			};
 			writeEvent(response, "event: message\n", JSON.stringify(notification));
@@ -2478,6 +2505,24 @@ function lists(capabilities) {
 		...changes("resources") ? { resourcesListChanged: true } : {}
 	};
 }
+// gateway/rpc/tool-error.ts
+const SAID = Buffer.from("\"isError\"");
+const COLON = 58;
+const T = 116;
+function isToolError(line) {
+	for (let at = line.indexOf(SAID); at >= 0; at = line.indexOf(SAID, at + SAID.length)) {
+		const colon = pastSpace(line, at + SAID.length);
+		if (line[colon] !== COLON || line[pastSpace(line, colon + 1)] !== T) continue;
+		const { result } = JSON.parse(line.toString("utf8"));
+		return result?.isError === true;
+	}
+	return false;
+}
+function pastSpace(line, from) {
+	let at = from;
+	while (line[at] === 32 || line[at] === 9 || line[at] === 10 || line[at] === 13) at += 1;
+	return at;
+}
 // gateway/watching/watched.ts
 function watchedCall(observer, call, behind, write, caller, tracing) {
 	const since = performance.now();
@@ -2503,6 +2548,10 @@ function watchedCall(observer, call, behind, write, caller, tracing) {
 		});
 	}
 	const nobody = () => void 0;
+	const kindOf = ({ failed, line }) => {
+		if (failed) return "failed";
+		return call.method === "tools/call" && isToolError(line) ? "tool_error" : "answered";
+	};
 	begun = observer.begin(call, (fault) => {
 		if (fault) {
 			over = true;
@@ -2525,7 +2574,7 @@ function watchedCall(observer, call, behind, write, caller, tracing) {
 			answer(answer) {
 				tracing?.answered(answer);
 				end({
-					kind: answer.failed ? "failed" : "answered",
+					kind: kindOf(answer),
 					size: answer.line.length
 				}, () => caller.answer(answer), caller.fail);
 			},
@@ -2770,7 +2819,8 @@ function service(options) {
 		find: sessions.find,
 		call(identity, behind, request, write, caller) {
 			const call = observer && told(identity, request);
-			const to = options.policy ? policed(options.policy, behind, request, (breach) => blocked(identity, request.method, call?.target, breach)) : behind;
+			const { method } = request;
+			const to = options.policy ? policed(options.policy, behind, request, (breach) => blocked(identity, method, call?.target, breach)) : behind;
 			return call ? watchedCall(observer, call, to, write, caller, observer.trace?.(call, request)) : to.call(write, caller);
 		},
 		refuses,
@@ -2963,30 +3013,41 @@ function whenTurnEnds(task) {
 // gateway/upstream/channel.ts
 const LONGEST_MESSAGE = 67108864;
 const MOST_WAITING = 67108864;
-const SHORT = 16384;
+const LONG = 16384;
 const MOST_COPIED = 1048576;
+const NEWLINE$1 = 10;
 function lineWriter(input) {
 	let waiting = [];
 	let memory;
 	let free = true;
-	const write = (text) => {
-		const length = text.length < SHORT || !free ? 0 : Buffer.byteLength(text);
-		if (length === 0 || length > MOST_COPIED) return input.write(text);
-		memory ??= Buffer.allocUnsafeSlow(MOST_COPIED);
-		free = false;
-		return input.write(memory.subarray(0, memory.write(text)), () => {
-			free = true;
-		});
-	};
 	const flush = () => {
+		if (waiting.length === 0) return;
 		const text = waiting.length === 1 ? `${waiting[0]}\n` : `${waiting.join("\n")}\n`;
 		waiting = [];
-		if (input.writable) write(text);
+		if (input.writable) input.write(text);
+	};
+	const writeLong = (text) => {
+		const size = Buffer.byteLength(text) + 1;
+		if (!free || size > MOST_COPIED) {
+			const bytes = Buffer.allocUnsafeSlow(size);
+			bytes[bytes.write(text)] = NEWLINE$1;
+			input.write(bytes);
+			return;
+		}
+		memory ??= Buffer.allocUnsafeSlow(MOST_COPIED);
+		free = false;
+		memory[memory.write(text)] = NEWLINE$1;
+		input.write(memory.subarray(0, size), () => {
+			free = true;
+		});
 	};
 	input.on("error", () => void 0);
 	return (message) => {
 		if (!input.writable || input.writableLength > MOST_WAITING) return false;
-		if (waiting.push(message) === 1) whenTurnEnds(flush);
+		if (message.length >= LONG) {
+			flush();
+			writeLong(message);
+		} else if (waiting.push(message) === 1) whenTurnEnds(flush);
 		return true;
 	};
 }
