@@ -12,13 +12,6 @@ export interface Reached {
   readonly error?: unknown;
 }
 
-/** An address as it may be shown: no credentials, no query. */
-export function shownAddress(address: string): string {
-  if (!URL.canParse(address)) return 'an address that is none';
-  const { protocol, host, pathname } = new URL(address);
-  return `${protocol}//${host}${pathname}`;
-}
-
 /** One that refuses us is there and of no use. What it has is not the question, so 404 is an answer. */
 export function statusFault(address: string, status: number): McpBuildError | undefined {
   if (status < 400 || status === 404 || status === 410) return undefined;

@@ -1,8 +1,8 @@
 import type { FetchOptions } from '../adapter.ts';
 import type { Reached } from '../reach.ts';
-import { shownAddress, statusFault } from '../reach.ts';
+import { statusFault } from '../reach.ts';
 import { npmConfiguration } from './configuration.ts';
-import { request } from './http.ts';
+import { redact, request } from './http.ts';
 
 /** What every registry is asked for: any answer that is no refusal will do. */
 const PACKAGE = 'npm';
@@ -21,7 +21,7 @@ export async function reach(
   }
   return Promise.all(
     [...registries].map(async ([registry, name]): Promise<Reached> => {
-      const address = shownAddress(registry);
+      const address = redact(registry);
       try {
         const reply = await request(new URL(PACKAGE, registry.replace(/\/*$/, '/')).href, {
           configuration,

@@ -1,7 +1,7 @@
 import type { FetchOptions } from '../adapter.ts';
-import { type Reached, shownAddress, statusFault } from '../reach.ts';
+import { type Reached, statusFault } from '../reach.ts';
 import { readConfiguration } from './config/index.ts';
-import { createClient } from './http.ts';
+import { createClient, shown } from './http.ts';
 
 /** What every index is asked for: any answer that is no refusal will do. */
 const PROJECT = 'pip/';
@@ -14,8 +14,8 @@ export async function reach(
   const client = createClient(configuration);
   return Promise.all(
     configuration.indexes.map(async ({ name, url, credentials }): Promise<Reached> => {
-      const address = shownAddress(url);
-      const shown = name === 'default' ? 'pypi' : name;
+      const address = shown(url);
+      const called = name === 'default' ? 'pypi' : name;
       try {
         const response = await client.get(new URL(PROJECT, url).href, {
           accept: 'application/vnd.pypi.simple.v1+json, text/html;q=0.1',
@@ -24,9 +24,9 @@ export async function reach(
         });
         response.discard();
         const error = statusFault(address, response.status);
-        return { name: shown, address, date: undefined, ...(error ? { error } : {}) };
+        return { name: called, address, date: undefined, ...(error ? { error } : {}) };
       } catch (error) {
-        return { name: shown, address, date: undefined, error };
+        return { name: called, address, date: undefined, error };
       }
     }),
   );
