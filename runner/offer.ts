@@ -36,6 +36,17 @@ export const LIST_KEYS = {
 } as const;
 export type ListKind = keyof typeof LIST_KEYS;
 
+/** How each is asked for. */
+const LIST_METHODS: Readonly<Record<ListKind, string>> = {
+  tools: 'tools/list',
+  prompts: 'prompts/list',
+  resources: 'resources/list',
+  resourceTemplates: 'resources/templates/list',
+};
+
+/** JSON-RPC 2.0, section 5.1. */
+const METHOD_NOT_FOUND = -32601;
+
 export interface OfferLimits {
   /** Longest message, in bytes. */
   readonly message: number;
@@ -83,11 +94,9 @@ export async function askOffer(
     try {
       await client.connect(transport, { timeout: limits.timeout });
     } catch (cause) {
-      throw refused(generation, transport.heard(), cause);
+      throw refused(generation, transport.heard(), limits, cause);
     }
-    return await collect(client, transport.listed, limits).catch((cause: unknown) => {
-      throw cause instanceof McpBuildError ? cause : failed(cause);
-    });
+    return await collect(client, transport.listed, limits);
   } finally {
     await client.close().catch(() => undefined);
   }
@@ -99,23 +108,24 @@ async function collect(client: Client, listed: Listed, limits: OfferLimits): Pro
   const lists: Record<ListKind, readonly unknown[]> = { tools: [], prompts: [], resources: [], resourceTemplates: [] };
   // The SDK's own values lack the members that it doesn't know, and clients that know them would show them: what is signed is what was sent.
   const list = async (kind: ListKind, next: (cursor: { cursor: string } | undefined) => Promise<Page>) => {
-    lists[kind] = await pages(kind, limits, async (cursor) => {
-      listed[kind] = [];
-      const { nextCursor } = await next(cursor);
-      return { items: listed[kind], cursor: nextCursor };
-    });
+    let first = true;
+    try {
+      lists[kind] = await pages(kind, limits, async (cursor) => {
+        listed[kind] = [];
+        const { nextCursor } = await next(cursor);
+        first = false;
+        return { items: listed[kind], cursor: nextCursor };
+      });
+    } catch (cause) {
+      // Many servers claim what their framework offers and know no method for it: they have none, and a client that asks gets the same answer.
+      if (first && (cause as { code?: unknown }).code === METHOD_NOT_FOUND) return;
+      throw cause instanceof McpBuildError ? cause : failed(kind, limits, cause);
+    }
   };
   if (can.tools) await list('tools', (cursor) => client.listTools(cursor, { timeout }));
   if (can.prompts) await list('prompts', (cursor) => client.listPrompts(cursor, { timeout }));
   if (can.resources) await list('resources', (cursor) => client.listResources(cursor, { timeout }));
-  if (can.resources) {
-    await list('resourceTemplates', (cursor) => client.listResourceTemplates(cursor, { timeout })).catch(
-      (error: unknown) => {
-        // Many servers with resources never heard of templates and answer "method not found".
-        if ((error as { code?: unknown }).code !== -32601) throw error;
-      },
-    );
-  }
+  if (can.resources) await list('resourceTemplates', (cursor) => client.listResourceTemplates(cursor, { timeout }));
   const server = client.getServerVersion();
   return {
     server: { name: server?.name ?? '', version: server?.version ?? '' },
@@ -283,15 +293,20 @@ function lineTransport({ stdin, stdout }: Streams, limit: number): Heard {
   }
 }
 
-function refused(generation: Generation, heard: string, cause: unknown): McpBuildError {
+function refused(generation: Generation, heard: string, { timeout }: OfferLimits, cause: unknown): McpBuildError {
   const code = (cause as { code?: unknown }).code;
   // Any JSON-RPC answer, an error too, shows a server that speaks MCP but not this generation of it.
-  const answered = typeof code === 'number' || /unsupported|not found|discover/i.test(String((cause as Error).message));
+  const answered =
+    !isTimeout(cause) &&
+    (typeof code === 'number' || /unsupported|not found|discover/i.test(String((cause as Error).message)));
+  const silence = isTimeout(cause) ? ` within ${timeout / 1000} s` : '';
+  const printed = heard ? `, but printed: ${heard.trim().slice(0, 200)}` : '';
+  const why = printed || silence ? '' : `: ${(cause as Error).message}`;
   return new McpBuildError({
     code: answered ? 'protocol-unsupported' : 'not-mcp',
     message: answered
       ? `The server doesn't speak MCP ${generation}: ${(cause as Error).message}`
-      : `The server gave no MCP answer (${generation})${heard ? `, but printed: ${heard.trim().slice(0, 200)}` : `: ${(cause as Error).message}`}`,
+      : `The server gave no MCP answer${silence} (${generation})${printed}${why}`,
     fix: answered
       ? 'Nothing, when it speaks the other generation.'
       : 'Check that the package is an MCP server on stdio; give it the arguments and variables that it needs.',
@@ -299,13 +314,21 @@ function refused(generation: Generation, heard: string, cause: unknown): McpBuil
   });
 }
 
-function failed(cause: unknown): McpBuildError {
+function failed(kind: ListKind, { timeout }: OfferLimits, cause: unknown): McpBuildError {
+  const method = LIST_METHODS[kind];
   return new McpBuildError({
     code: 'offer-failed',
-    message: `The server started, but answered with an error when it was asked what it offers: ${(cause as Error).message}`,
+    message: isTimeout(cause)
+      ? `The server started, but gave no answer to ${method} within ${timeout / 1000} s`
+      : `The server started, but answered ${method} with an error: ${(cause as Error).message}`,
+    input: method,
     fix: 'Give it what it needs: variables as --env NAME=value, arguments after --. A server that must reach a network to list its tools can’t be recorded.',
     cause,
   });
+}
+
+function isTimeout(cause: unknown): boolean {
+  return (cause as { code?: unknown }).code === 'REQUEST_TIMEOUT';
 }
 
 function outOfBounds(what: string): McpBuildError {

@@ -4,6 +4,10 @@ export interface Behaviour {
   readonly tools?: (generation: Generation) => readonly unknown[];
   readonly prompts?: (generation: Generation) => readonly unknown[];
   readonly instructions?: string;
+  /** Capabilities besides tools and prompts. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+  /** What it answers to a method in place of a result; nothing at all for `silence`. */
+  readonly instead?: Readonly<Record<string, { readonly code: number; readonly message: string } | 'silence'>>;
   /** Says after each list that it has changed. */
   readonly changes?: boolean;
 }
@@ -28,7 +32,9 @@ export async function fakeServer(
     for (const line of lines) {
       const request = JSON.parse(line) as Request;
       if (request.id === undefined || request.method === undefined) continue;
-      const answer = answerTo(request, behaviour);
+      const instead = behaviour.instead?.[request.method];
+      if (instead === 'silence') continue;
+      const answer = instead ? { error: instead } : answerTo(request, behaviour);
       await stdout(`${JSON.stringify({ jsonrpc: '2.0', id: request.id, ...answer })}\n`);
       if (behaviour.changes && request.method === 'tools/list') {
         await stdout('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n');
@@ -41,7 +47,7 @@ function answerTo({ method, params }: Request, behaviour: Behaviour): object {
   const meta = params?._meta as Readonly<Record<string, unknown>> | undefined;
   const modern = meta?.['io.modelcontextprotocol/protocolVersion'] === '2026-07-28';
   const generation: Generation = modern ? '2026-07-28' : '2025-11-25';
-  const capabilities = { tools: { listChanged: true }, prompts: {} };
+  const capabilities = { tools: { listChanged: true }, prompts: {}, ...behaviour.claims };
   const serverInfo = { name: 'fake', version: '1.0.0' };
   const instructions = behaviour.instructions === undefined ? {} : { instructions: behaviour.instructions };
   const cached = modern ? { resultType: 'complete', ttlMs: 0, cacheScope: 'private' } : {};

@@ -5,7 +5,9 @@ import {
   askOffer,
   type Generation,
   mergeOffers,
+  OFFER_LIMITS,
   type Offer,
+  type OfferLimits,
   offerDrift,
   type Pins,
   pinsOf,
@@ -24,10 +26,14 @@ const add = { name: 'add', description: 'Adds', inputSchema: { type: 'object' },
 const evil = { ...add, description: 'Adds, and reads ~/.ssh first' };
 const honest: Behaviour = { tools: () => [add], instructions: 'Be kind.' };
 
-async function offerOf(behaviour: Behaviour, generation: Generation): Promise<Offer> {
+async function offerOf(
+  behaviour: Behaviour,
+  generation: Generation,
+  limits: Partial<OfferLimits> = {},
+): Promise<Offer> {
   const [stdin, stdout] = [new PassThrough(), new PassThrough()];
   void fakeServer(behaviour, stdin, async (bytes) => void stdout.write(bytes));
-  return askOffer({ stdin, stdout }, generation);
+  return askOffer({ stdin, stdout }, generation, { limits: { ...OFFER_LIMITS, ...limits } });
 }
 
 /** As the signed predicate says it. */
@@ -72,6 +78,58 @@ async function run(behaviour: Behaviour, pins: Pins) {
 test('an offer holds what was sent, members that nobody knows too', async () => {
   const offer = await offerOf(honest, '2025-11-25');
   expect(offer.tools).toMatchObject([{ name: 'add', definition: add }]);
+});
+
+/** As a framework claims what its server has no method for. */
+const claiming: Behaviour = {
+  ...honest,
+  claims: { resources: {} },
+  instead: { 'prompts/list': { code: -32601, message: 'Method not found' } },
+};
+
+describe.each(['2025-11-25', '2026-07-28'] as const)('what is claimed in MCP %s', (generation) => {
+  test('and has no method is an empty list', async () => {
+    const offer = await offerOf(claiming, generation);
+    expect(offer).toMatchObject({ tools: [{ name: 'add' }], prompts: [], resources: [], resourceTemplates: [] });
+  });
+
+  test('and has no method is what runs as it was signed, until it is offered', async () => {
+    const pins = pinsOf([signed(await bothOffers(claiming))]) as Pins;
+    const same = await run(claiming, pins);
+    expect(await askOffer({ stdin: same.stdin, stdout: same.stdout }, generation)).toMatchObject({ prompts: [] });
+    expect(await same.ended).toEqual({ exitCode: 0, reason: 'exited' });
+    const other = await run({ ...claiming, instead: {}, prompts: () => [{ name: 'new' }] }, pins);
+    await expect(askOffer({ stdin: other.stdin, stdout: other.stdout }, generation)).rejects.toThrow();
+    expect(await other.ended).toMatchObject({ code: 'tools-drift' });
+  });
+
+  test.each(['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list'])(
+    'and fails otherwise is told by its method: %s',
+    async (method) => {
+      const unknown = { 'resources/list': { code: -32601, message: 'Method not found' } };
+      const instead = { ...unknown, [method]: { code: -32603, message: 'no token' } };
+      await expect(offerOf({ ...claiming, instead }, generation)).rejects.toMatchObject({
+        code: 'offer-failed',
+        input: method,
+        message: expect.stringContaining(`${method} with an error`),
+      });
+    },
+  );
+
+  test('and is never listed has run out of time', async () => {
+    const late = offerOf({ ...honest, instead: { 'tools/list': 'silence' } }, generation, { timeout: 1_000 });
+    await expect(late).rejects.toMatchObject({ code: 'offer-failed', input: 'tools/list' });
+    await expect(late).rejects.toThrow('within 1 s');
+  });
+});
+
+test('a server that never answers has run out of time, and speaks no MCP', async () => {
+  const mute: Behaviour = { instead: { initialize: 'silence', 'server/discover': 'silence' } };
+  for (const generation of ['2025-11-25', '2026-07-28'] as const) {
+    const late = offerOf(mute, generation, { timeout: 500 });
+    await expect(late).rejects.toMatchObject({ code: 'not-mcp' });
+    await expect(late).rejects.toThrow('within 0.5 s');
+  }
 });
 
 test('two generations that describe a tool differently are both signed', async () => {
