@@ -11,6 +11,7 @@ import {
   type Generation,
   mergeOffers,
   type Offer,
+  type OfferLimits,
   type Permissions,
   runContainer,
 } from '../../runner/index.ts';
@@ -28,6 +29,8 @@ export interface SmokeOptions {
   readonly args: readonly string[];
   readonly progress: (line: string) => void;
   readonly say: (line: string) => void;
+  /** Of what a server may answer, and how late; `OFFER_LIMITS` by default. */
+  readonly offerLimits?: OfferLimits;
 }
 
 export interface Smoke {
@@ -118,7 +121,7 @@ async function ask(
   verified: Verified,
   generation: Generation,
   capable: boolean,
-  options: Omit<SmokeOptions, 'workspace'>,
+  { offerLimits, ...options }: Omit<SmokeOptions, 'workspace'>,
 ): Promise<Offer> {
   const stdin = new PassThrough();
   const stdout = new PassThrough();
@@ -129,17 +132,25 @@ async function ask(
   });
   const end = new AbortController();
   const session = await sessionOptions({ verified, ...options, say: () => undefined, signal: end.signal });
-  const ended = runContainer({ ...session, streams: { stdin, stdout, stderr }, inputGrace: 2000 });
+  const running = Promise.withResolvers<void>();
+  const streams = { stdin, stdout, stderr };
+  const ended = runContainer({ ...session, streams, inputGrace: 2000, onStarted: () => running.resolve() });
   const failed = ended.then(
     () => stdout.end(),
     () => stdout.end(),
   );
   try {
-    return await askOffer({ stdin, stdout }, generation, { capable });
+    // The limit is the server's: a daemon may take minutes to load an image that it has never seen.
+    await Promise.race([running.promise, ended]);
+    return await askOffer({ stdin, stdout }, generation, { capable, ...(offerLimits ? { limits: offerLimits } : {}) });
   } catch (error) {
     end.abort();
-    // A start that failed says more than the silence that followed it.
-    await ended;
+    // A run that failed says more than the silence that followed it; that it was ended here says nothing.
+    const cause = await ended.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (cause instanceof McpBuildError) throw cause;
     if (!isFault(error, 'not-mcp') || tail.trim() === '') throw error;
     throw new McpBuildError({
       code: 'not-mcp',

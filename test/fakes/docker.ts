@@ -4,6 +4,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duplex, PassThrough } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import type { Endpoint } from '../../runner/index.ts';
 
 /** What runs in a fake container. */
@@ -75,6 +76,8 @@ export interface FakeOptions {
   readonly inspect?: (answer: Record<string, unknown>) => Record<string, unknown>;
   /** What `load` answers, with status 200. */
   readonly load?: (files: readonly string[]) => string;
+  /** How long `load` takes, in milliseconds. */
+  readonly loadDelay?: number;
   /** As containerd's image store does: ids are digests of manifests. */
   readonly containerd?: boolean;
   /** `WaitExit` hangs as a real one does after a start that failed. */
@@ -133,6 +136,7 @@ export async function fakeDocker(options: FakeOptions = {}): Promise<FakeDocker>
     if (path.startsWith('/images/load')) {
       const files = untar(body);
       loads.push([...files.keys()]);
+      if (options.loadDelay !== undefined) await setTimeout(options.loadDelay);
       const said = options.load?.([...files.keys()]);
       if (said !== undefined) return respond(response, 200, said);
       const lacking = register(files, images, options.containerd === true);
@@ -277,7 +281,7 @@ async function run(container: Container, program: (program: Program) => Promise<
     container.killed.then(() => new Promise<never>(() => undefined)),
     killed.then(async (code) => {
       // A program that looks at `killed` decides itself; it gets a moment to.
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await setTimeout(50);
       return code;
     }),
   ]);

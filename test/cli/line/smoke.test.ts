@@ -1,0 +1,63 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { homeOf } from '../../../cli/line/home.ts';
+import { offerOf, type SmokeOptions } from '../../../cli/line/smoke.ts';
+import { NO_PERMISSIONS, OFFER_LIMITS } from '../../../runner/index.ts';
+import type { FakeOptions, Program } from '../../fakes/docker.ts';
+import { type Behaviour, fakeServer } from '../../fakes/mcp-server.ts';
+import { fixture } from '../../runner/fixture.ts';
+
+let open: Awaited<ReturnType<typeof fixture>>[] = [];
+afterEach(async () => {
+  await Promise.all(open.map((one) => one.end()));
+  open = [];
+});
+
+const server =
+  (behaviour: Behaviour) =>
+  async ({ stdin, stdout, killed }: Program) => {
+    await Promise.race([fakeServer(behaviour, stdin, stdout), killed]);
+    return 0;
+  };
+
+/** What a server in a fake container is recorded to offer, with a second for each of its answers. */
+async function offered(fake: FakeOptions, options: Partial<SmokeOptions> = {}) {
+  const made = await fixture(fake);
+  open.push(made);
+  const { store, image, folder, daemon } = made;
+  return offerOf(
+    { store, image, server: { name: 'fixture', version: '1.0.0' } },
+    {
+      home: homeOf({ MCP_BUILD_HOME: `${folder}/home` }),
+      environment: { DOCKER_HOST: `unix://${daemon.socket}`, HOME: folder, XDG_RUNTIME_DIR: folder },
+      permissions: NO_PERMISSIONS,
+      values: {},
+      args: [],
+      progress: () => undefined,
+      say: () => undefined,
+      offerLimits: { ...OFFER_LIMITS, timeout: 1_000 },
+      ...options,
+    },
+  );
+}
+
+const honest: Behaviour = { tools: () => [{ name: 'add', inputSchema: { type: 'object' } }] };
+
+describe('a first look at a server', () => {
+  test('gives it its time once it runs, however long its image takes to load', async () => {
+    const offer = await offered({ program: server(honest), loadDelay: 2_500 });
+    expect(offer.tools).toMatchObject([{ name: 'add' }]);
+  });
+
+  test('says that it ran out of time where it did', async () => {
+    const mute = { instead: { initialize: 'silence', 'server/discover': 'silence' } } as const;
+    const late = offered({ program: server(mute) });
+    await expect(late).rejects.toMatchObject({ code: 'not-mcp' });
+    await expect(late).rejects.toThrow('within 1 s');
+  });
+
+  test('says why it could not be started where it could not', async () => {
+    const answer = (method: string, path: string) =>
+      method === 'POST' && path.endsWith('/start') ? { status: 500, body: { message: 'no runtime' } } : undefined;
+    await expect(offered({ program: server(honest), answer })).rejects.toMatchObject({ code: 'start-failed' });
+  });
+});
