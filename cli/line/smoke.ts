@@ -19,6 +19,7 @@ import { buildLock, descriptor } from './build.ts';
 import { lockFolderOf, readLockFolder, writeOutputs } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 import { sessionOptions, type Verified } from './start.ts';
+import { stderrLines } from './stderr.ts';
 
 export interface SmokeOptions {
   readonly home: Home;
@@ -40,9 +41,6 @@ export interface Smoke {
   /** How the offer differs from the one that was recorded before. */
   readonly changes: readonly string[];
 }
-
-/** In bytes, of what a failing server's stderr says last. */
-const STDERR_TAIL = 2000;
 
 /**
  * Starts the exact image of a lock and records what it offers. The image needs no signature yet: this is what is looked at before it gets one,
@@ -126,10 +124,8 @@ async function ask(
   const stdin = new PassThrough();
   const stdout = new PassThrough();
   const stderr = new PassThrough();
-  let tail = '';
-  stderr.on('data', (chunk: Buffer) => {
-    tail = (tail + chunk.toString('utf8')).slice(-STDERR_TAIL);
-  });
+  const wrote = stderrLines();
+  stderr.on('data', (chunk: Buffer) => wrote.take(chunk));
   const end = new AbortController();
   const session = await sessionOptions({ verified, ...options, say: () => undefined, signal: end.signal });
   const running = Promise.withResolvers<void>();
@@ -151,12 +147,17 @@ async function ask(
       (reason: unknown) => reason,
     );
     if (cause instanceof McpBuildError) throw cause;
-    if (!isFault(error, 'not-mcp') || tail.trim() === '') throw error;
+    if (!isFault(error, 'not-mcp') && !isFault(error, 'offer-failed')) throw error;
+    const said = wrote.text();
+    if (said === '') throw error;
     throw new McpBuildError({
-      code: 'not-mcp',
-      message: `${error.message}. It wrote: ${tail.trim().split('\n').slice(-5).join(' / ')}`,
-      input: verified.server.name,
-      fix: 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.',
+      code: error.code,
+      message: `${error.message}. It wrote: ${said}`,
+      input: error.input ?? verified.server.name,
+      fix:
+        error.code === 'offer-failed' && error.fix
+          ? error.fix
+          : 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.',
       cause: error,
     });
   } finally {

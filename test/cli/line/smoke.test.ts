@@ -55,6 +55,23 @@ describe('a first look at a server', () => {
     await expect(late).rejects.toThrow('within 1 s');
   });
 
+  test.each([
+    ['not-mcp', { initialize: 'silence', 'server/discover': 'silence' }],
+    ['offer-failed', { 'tools/list': { code: -32603, message: 'no' } }],
+  ] as const)(
+    'says what the server wrote of its error, however long the trace behind it: %s',
+    async (code, instead) => {
+      const trace = Array.from({ length: 30 }, (_, at) => `    at f${at} (/app/error.js:${at}:1)\n`).join('');
+      const program = async (given: Program) => {
+        await given.stderr(`starting\nError: API_KEY is required\n${trace}`);
+        return server({ ...honest, instead })(given);
+      };
+      const refused = offered({ program });
+      await expect(refused).rejects.toMatchObject({ code });
+      await expect(refused).rejects.toThrow(/It wrote: Error: API_KEY is required \/ … \/ at f25 .* at f29 \(.*\)$/);
+    },
+  );
+
   test('says why it could not be started where it could not', async () => {
     const answer = (method: string, path: string) =>
       method === 'POST' && path.endsWith('/start') ? { status: 500, body: { message: 'no runtime' } } : undefined;
