@@ -2,6 +2,7 @@ import { normalizeProject } from '../../builders/index.ts';
 import type { Known } from '../audit.ts';
 import { type Finding, finding } from '../finding.ts';
 import type { Package } from '../tree.ts';
+import { NEAR_NPM, NEAR_PYPI } from './popular/near.ts';
 import { POPULAR_NPM } from './popular/npm.ts';
 import { POPULAR_PYPI } from './popular/pypi.ts';
 
@@ -27,11 +28,11 @@ export function checkNames({ packages }: Known): readonly Finding[] {
   return found;
 }
 
-/** The popular name that a name could be taken for; undefined for popular names themselves. */
+/** The popular name that a name could be taken for; undefined for names that are popular or well known themselves. */
 export function resembles({ kind, name }: Pick<Package, 'kind' | 'name'>): { name: string; how: string } | undefined {
   const { known, plain, byLength } = kind === 'npm' ? npmNames() : pypiNames();
   const own = kind === 'npm' ? name : normalizeProject(name);
-  if (known.has(own)) return undefined;
+  if (known.has(own) || (kind === 'npm' ? NEAR_NPM : NEAR_PYPI).has(own)) return undefined;
   const twin = plain.get(plainOf(own));
   if (twin !== undefined && twin !== own) return { name: twin, how: 'spelt almost like' };
   const short = own.slice(own.indexOf('/') + 1);

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { normalizeProject } from '../../../builders/index.ts';
 import type { Known } from '../../../vetting/audit.ts';
 import { checkNames, oneSlip, resembles } from '../../../vetting/origin/names.ts';
+import { NEAR_NPM, NEAR_PYPI } from '../../../vetting/origin/popular/near.ts';
+import { POPULAR_NPM } from '../../../vetting/origin/popular/npm.ts';
+import { POPULAR_PYPI } from '../../../vetting/origin/popular/pypi.ts';
 import { npmPackage, wheelPackage } from '../packages.ts';
 
 describe('a name that could be taken for a popular one', () => {
@@ -24,10 +28,23 @@ describe('a name that could be taken for a popular one', () => {
     ['npm', 'ws1'],
     ['wheel', 'requests'],
     ['wheel', 'Python_DateUtil'],
+    // Near a popular one, and well known themselves.
+    ['npm', 'preact'],
+    ['npm', 'jsonschema'],
+    ['npm', 'tslint'],
+    ['wheel', 'scapy'],
+    ['wheel', 'PyAML'],
     // How families of packages are named by their own authors.
     ['wheel', 'python-dateutils'],
   ])('%s %s is close to none but itself', (kind, name) => {
     expect(resembles({ kind, name })).toBeUndefined();
+  });
+
+  test('is not that of another popular one, and what looks like a well-known one only is not suspect', () => {
+    expect([...NEAR_NPM].filter((name) => POPULAR_NPM.has(name))).toEqual([]);
+    expect([...NEAR_PYPI].filter((name) => POPULAR_PYPI.has(name) || name !== normalizeProject(name))).toEqual([]);
+    expect(resembles({ kind: 'npm', name: 'preactt' })).toBeUndefined();
+    expect(resembles({ kind: 'npm', name: 'reactt' })?.name).toBe('react');
   });
 
   test('weighs more where a person or the server’s authors typed it', () => {
