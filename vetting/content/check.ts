@@ -80,7 +80,12 @@ function ofPackage(one: Package, all: Contents): readonly Finding[] {
     );
   }
   placed('obfuscated', all.obfuscated, 'Hides what its code does');
-  placed('hidden-unicode', all.unicode, 'Holds characters that nobody sees');
+  const [unseen] = all.unicode;
+  if (unseen) {
+    // A refusal shows nothing but the message.
+    const { path, line, what } = unseen;
+    placed('hidden-unicode', all.unicode, `Holds characters that nobody sees: in ${printed(path)}:${line}, ${what}`);
+  }
   // Tests bring keys of their own making. A full list may have left others out, so that nobody can say that all are such.
   const ofTests = all.credentials.length < PLACES && all.credentials.every(({ path }) => isOfTests(path));
   placed(

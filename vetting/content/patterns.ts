@@ -1,6 +1,6 @@
 /**
  * Few regular expressions of many alternatives, run over each window of a file as Latin-1, where a search for each word alone would take several
- * times as long. No alternative can backtrack over more than a bounded stretch. Bytes of UTF-8 appear as they are (`\xe2\x80\xae` is U+202E).
+ * times as long. No alternative can backtrack over more than a bounded stretch.
  */
 
 const HOST = String.raw`["'\x60](?:https?|wss?|ftp):\/\/(?:[^"'\x60\s/@]{1,80}@)?(?<host>[A-Za-z0-9][A-Za-z0-9.-]{1,250})`;
@@ -11,8 +11,6 @@ const CREDENTIAL = String.raw`(?<credential>(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za
 const SECRET_FILE = String.raw`(?<secretFile>\.ssh[\/\\]{1,2}(?:id_|config|known_hosts|authorized)|\.aws[\/\\]{1,2}credentials|\.git-credentials|\.pypirc|\.netrc\b|\.docker[\/\\]{1,2}config\.json|\.kube[\/\\]{1,2}config\b|claude_desktop_config\.json|\.cursor[\/\\]{1,2}mcp\.json|Login Data\b|wallet\.dat|\/etc\/shadow\b)`;
 
 const SHELL = String.raw`(?<download>(?:curl|wget)\s[^\n"'\x60|]{1,200}\|\s{0,8}(?:sudo\s{1,8})?(?:ba|z|da)?sh\b|powershell\b[^\n]{0,80}-[Ee](?:nc|ncodedCommand)\b|iex\s?\(\s?(?:iwr|irm)\b)`;
-
-const UNICODE = String.raw`(?<bidi>\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9])|(?<tags>(?<!\xf0\x9f\x8f\xb4|\xf3\xa0[\x80\x81][\x80-\xbf])(?:\xf3\xa0[\x80\x81][\x80-\xbf]){3,64})|(?<variation>(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf]){8,64})|(?<zero>(?:\xe2\x80[\x8b-\x8d]|\xe2\x81\xa0|\xef\xbb\xbf){8,64})`;
 
 // `.data` of a message event is what the other side of a worker sent, not what a client fetched: that is code made at run time (`dynamic`).
 const JAVASCRIPT = String.raw`process\.env(?:\.(?<env>[A-Za-z_][A-Za-z0-9_]{1,100})|\[["'\x60](?<env2>[A-Za-z_][A-Za-z0-9_]{1,100})["'\x60]\])|["'\x60](?:node:)?(?<process>child_process)["'\x60]|(?<decoded>\b(?:eval|(?:new\s)?Function)\s?\(\s?(?:atob|unescape|decodeURIComponent|Buffer\.from|String\.fromCharCode)\s?\()|(?<fetched>\beval\s?\(\s?(?!\s?(?:e|ev|evt|event|msg|message)\.data\b(?!\.(?:text\(|responseText)))(?:await\s)?[\w$.() ]{0,60}(?:\.text\(\)|responseText|\.data\b))|\b(?<dynamic>eval\s?\(|new Function\s?\(|vm\.(?:runIn|Script|compileFunction))|(?<mangled>_0x[0-9a-f]{4,8}\b)|(?<jsfuck>\[\]\)?\[?[[\]()!+]{400})`;
@@ -39,10 +37,7 @@ export const PATTERNS: Readonly<Record<Language, readonly RegExp[]>> = {
   text: [pattern(CREDENTIAL)],
 };
 
-/** For bytes that are not all below 128, besides: within the others it would cost three times as much. */
-export const HIDDEN = new RegExp(UNICODE, 'g');
-
-/** Longest match of any of them, in bytes: windows overlap by so much. */
+/** Longest match of any of them, in bytes, with what stands around it: windows overlap by so much. */
 export const LONGEST = 1024;
 
 /** Namespaces and placeholders that are written as addresses but never asked. */

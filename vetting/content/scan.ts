@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { Contents, Place } from './contents.ts';
-import { HIDDEN, hostOf, isNative, isSample, type Language, LONGEST, languageOf, PATTERNS } from './patterns.ts';
+import { AROUND, codePoint, HIDDEN, HIDDEN_CODE, isInClass } from './hidden.ts';
+import { hostOf, isNative, isSample, type Language, LONGEST, languageOf, PATTERNS } from './patterns.ts';
 
 /** In bytes; a window of a large file. */
 const WINDOW = 1024 * 1024;
@@ -27,7 +28,7 @@ export class Scan {
   /** @param content is used before this returns, never kept */
   async file(path: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     if (content instanceof Uint8Array) {
-      this.#begin(path, content)?.(content, 0);
+      this.#begin(path, content)?.(content, 0, true);
       return;
     }
     let look: Look | undefined;
@@ -39,13 +40,13 @@ export class Scan {
       if (held.length < WINDOW) continue;
       if (first) look = this.#begin(path, held);
       first = false;
-      look?.(held, line);
+      look?.(held, line, false);
       const rest = Uint8Array.from(held.subarray(held.length - LONGEST));
       line += newlines(held) - newlines(rest);
       held = rest;
     }
     if (first) look = this.#begin(path, held);
-    look?.(held, line);
+    look?.(held, line, true);
   }
 
   #begin(path: string, head: Uint8Array): Look | undefined {
@@ -57,15 +58,40 @@ export class Scan {
     if (language === undefined) return undefined;
     if (language === 'javascript' && isMinified(head) && this.minified.length < NAMES) this.minified.push(path);
     let mangled = 0;
-    return (window, line) => {
+    let begun = false;
+    return (window, line, last) => {
       mangled = this.#window(path, window, line, language, mangled);
+      if (!isAscii(window)) this.#hidden(path, window, line, language, { first: !begun, last });
+      begun = true;
     };
   }
 
   #window(path: string, window: Uint8Array, firstLine: number, language: Language, before: number): number {
-    const text = Buffer.from(window.buffer, window.byteOffset, window.length).toString('latin1');
-    const patterns = isAscii(window) ? PATTERNS[language] : [...PATTERNS[language], HIDDEN];
-    return patterns.reduce((mangled, pattern) => this.#search(path, text, firstLine, pattern, mangled), before);
+    const text = latin1(window);
+    return PATTERNS[language].reduce(
+      (mangled, pattern) => this.#search(path, text, firstLine, pattern, mangled),
+      before,
+    );
+  }
+
+  /** Each character is judged in the window that has what stands around it. */
+  #hidden(path: string, window: Uint8Array, firstLine: number, language: Language, { first, last }: Ends): void {
+    const text = latin1(window);
+    const pattern = language === 'javascript' || language === 'python' ? HIDDEN_CODE : HIDDEN;
+    const from = first ? 0 : LONGEST - AROUND.after;
+    const to = last ? text.length : text.length - AROUND.after;
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match && match.index < to; match = pattern.exec(text)) {
+      if (this.unicode.length >= PLACES) return;
+      const [kind, found] = Object.entries(match.groups ?? {}).find(([, group]) => group !== undefined) ?? [];
+      if (match.index < from || kind === undefined || found === undefined) continue;
+      const what = `${codePoint(found)}, ${UNSEEN[kind as keyof typeof UNSEEN]}`;
+      const before = this.unicode.at(-1);
+      // One line a file is enough for what is everywhere in it.
+      if (before?.path === path && before.what === what) continue;
+      if ((kind === 'bidi' || kind === 'name') && isInClass(text, match.index, kind)) continue;
+      add(this.unicode, { path, line: firstLine + lineAt(text, match.index), what });
+    }
   }
 
   #search(path: string, text: string, firstLine: number, pattern: RegExp, before: number): number {
@@ -117,11 +143,6 @@ export class Scan {
     if (group.jsfuck !== undefined) return { list: this.obfuscated, what: 'code written in six characters' };
     if (group.process !== undefined) return { list: this.processes, what: group.process };
     if (group.dynamic !== undefined) return { list: this.dynamic, what: group.dynamic.replace(/\s?\($/, '') };
-    if (group.bidi !== undefined)
-      return { list: this.unicode, what: 'text that is shown in another order (bidirectional control)' };
-    if (group.tags !== undefined) return { list: this.unicode, what: 'invisible tag characters' };
-    if (group.variation !== undefined) return { list: this.unicode, what: 'a run of variation selectors' };
-    if (group.zero !== undefined) return { list: this.unicode, what: 'a run of zero-width characters' };
     return undefined;
   }
 
@@ -156,7 +177,26 @@ export class Scan {
   }
 }
 
-type Look = (window: Uint8Array, firstLine: number) => void;
+type Look = (window: Uint8Array, firstLine: number, last: boolean) => void;
+
+/** Whether a window is the first of its file, and the last. */
+interface Ends {
+  readonly first: boolean;
+  readonly last: boolean;
+}
+
+/** By the groups of `HIDDEN_CODE`. */
+const UNSEEN = {
+  bidi: 'which shows text in another order',
+  tags: 'in a run of invisible tag characters',
+  variation: 'in a run of variation selectors',
+  zero: 'in a run of zero-width characters',
+  name: 'in a name that is not what it seems to be',
+} as const;
+
+function latin1(window: Uint8Array): string {
+  return Buffer.from(window.buffer, window.byteOffset, window.length).toString('latin1');
+}
 
 function add(list: Place[], place: Place): void {
   if (list.length < PLACES) list.push(place);

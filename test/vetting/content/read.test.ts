@@ -124,9 +124,80 @@ describe('a tarball', () => {
   });
 
   it.each([
+    ['a turn in a comment', 'x(); /*\u202e } \u2066if (admin)\u2069 */', 'U+202E'],
+    ['an isolate in a string', 'if (level != "user\u2066// only admins\u2069") {', 'U+2066'],
+    ['a turn in a class before more code', 'const a = /[\u202e]/g; check(user);', 'U+202E'],
+    ['a turn in brackets of a comment', '/*[\u2067]*/ admit(user);', 'U+2067'],
+    ['an override in brackets around words', 'x = "[\u202d only admins ]";', 'U+202D'],
+    ['a string in brackets', "const a = ['\u202e'];", 'U+202E'],
+    ['two classes whose turns meet', `/[\u2067]/;${'a'.repeat(300)}/[\u2069\u2068]/`, 'U+2067'],
+    ['a class far from the end of a line padded out', `/[\u2067]/;${' '.repeat(600)}evil();`, 'U+2067'],
+    ['a filler for a name', 'const { timeout, \u3164 } = query;', 'U+3164'],
+    ['a filler for an item', "const all = ['ping', \u3164];", 'U+3164'],
+    ['a filler that is declared', 'let \uffa0 = 1;', 'U+FFA0'],
+    ['a joiner in a name', 'function is\u200dAdmin() {}', 'U+200D'],
+    ['a selector at the end of a name', 'const admin\ufe01 = true;', 'U+FE01'],
+    ['tag characters', `/[${'\u{e0041}\u{e0042}\u{e0043}'}]/;`, 'U+E0041'],
+    ['a payload of selectors', `/[${'\u{e0101}'.repeat(9)}]/;`, 'U+E0101'],
+  ])('is refused for %s, by file, line and character', async (_, code, character) => {
+    const found = findings(await npmContents({ 'lib/a.js': `// One\n\n${code}\n` }));
+    expect(found.find((each) => each.code === 'hidden-unicode')).toMatchObject({
+      severity: 'high',
+      message: expect.stringMatching(new RegExp(`lib/a\\.js:3, ${character.replace('+', '\\+')}, `)),
+      evidence: expect.arrayContaining([expect.stringContaining(`lib/a.js:3 ${character}, `)]),
+    });
+  });
+
+  // As CodeMirror, KaTeX and a filter of messages were found to have them, once minified or as their authors wrote them.
+  const special =
+    'RegExp(`[\\0-\\b\n-\x1f\x7f-\x9f\xad\u200b\u200e\\u2028\u202d\u202e\u2066\u2067\u2069\\uFEFF\ufff9-\ufffc]`,f)';
+  it.each([
+    ['of an editor, minified', `const a=${special},${'b=c(d),'.repeat(100)}e=1;`],
+    ['of a typesetter', 'a=`([!-\\\\[\\\\]-\u2027\u202a-\ud7ff\uf900-\uffff]`+(na+`*`)'],
+    ['of a filter', 'const HIDDEN = /[\u200b-\u200d\ufeff\u202a-\u202e\u2066-\u2069]/g;'],
+    ['of a list of patterns', '  regex: /[\u202a-\u202e\u2066-\u2069]/g,'],
+    ['that takes them out', "const clean = (s) => s.replace(/[\u202a-\u202e]+/g, '');"],
+    ['that asks for them', 'return /[^a-z\u202a-\u202e]/.test(text);'],
+    ['in a string', 'new RegExp("[\u202a-\u202e]", "g");'],
+    ['of names', 'const name = /[\\w\u200c\u200d$]+/;'],
+    ['of a parser', 'const start = /[\u1100-\u115f\u3164\uffa0-\uffdc]/;'],
+  ])('may look for hidden characters in a class %s', async (_, code) => {
+    expect(codes(await npmContents({ 'a.js': `${code}\n` }))).toEqual([]);
+  });
+
+  it('is judged with what stands around a character, over the seams of its windows', async () => {
+    const unseen = async (text: string) => {
+      const bytes = Buffer.from(text);
+      const scan = new Scan();
+      async function* windows() {
+        for (let at = 0; at < bytes.length; at += 1024 * 1024) yield bytes.subarray(at, at + 1024 * 1024);
+      }
+      await scan.file('a.js', windows());
+      return scan.unicode;
+    };
+    const rest = 'y\n'.repeat(2000);
+    for (let at = 0; at < 1100; at += at < 40 ? 3 : 37) {
+      const before = `${'x'.repeat(1024 * 1024 - at - 1)}\n`;
+      expect(await unseen(`${before}const a = /[\u202a-\u202e]/g;\n${rest}`), `${at}`).toEqual([]);
+      expect(await unseen(`${before}/*\u202e } */ admit();\n${rest}`), `${at}`).toMatchObject([{ line: 2 }]);
+      expect(await unseen(`${before}/[\u202e]/g; admit();\n${rest}`), `${at}`).toMatchObject([{ line: 2 }]);
+    }
+  });
+
+  it('is judged in time, whatever it is made of', async () => {
+    const begun = performance.now();
+    for (const part of ['[\u202e', '\u202e', '[\u202a]\n', '[\\', 'a\u200d', ',\u3164 ', '[a\u202ab-'])
+      await npmContents({ 'a.js': part.repeat(300_000) });
+    expect(performance.now() - begun).toBeLessThan(20_000);
+  });
+
+  it.each([
     ['flags of parts of a country', 'const flag = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";'],
     ['emoji', 'const e = "\u2764\ufe0f \u{1f468}\u200d\u{1f469}\u200d\u{1f467}";'],
     ['escapes for hidden characters', String.raw`const bidi = /[\u202a-\u202e\u2066-\u2069]/;`],
+    ['a comment’s end that is none', '/* as in lib/*\u200b/x */ export {};'],
+    ['a joiner in Persian text', 'const t = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 1\ufe0f\u20e3 a";'],
+    ['a filler as text', "const blank = '\u3164'; say('> \u3164');"],
     ['a byte order mark', '\ufeffexport {};'],
     ['text in Arabic and Japanese', 'const t = "مرحبا こんにちは";'],
   ])('may hold %s', async (_, code) => {
