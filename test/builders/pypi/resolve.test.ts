@@ -105,4 +105,10 @@ describe('what uv answers is not taken on trust', () => {
     expect(text.split('hunter2')).toHaveLength(2);
     expect(text).not.toMatch(/^(?:PIP_|UV_CONSTRAINT|UV_FIND_LINKS)/m);
   });
+
+  test('a file without a line is one that uv warns of: it gets none', async () => {
+    const seen = join(home, 'constraints');
+    await expect(resolve(() => '', `echo "$@" > ${seen}; exit 2`)).rejects.toMatchObject({ code: 'unresolvable' });
+    expect(await readFile(seen, 'utf8')).not.toMatch(/--constraints|--overrides/);
+  });
 });
