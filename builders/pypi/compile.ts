@@ -31,6 +31,8 @@ export interface Question {
   readonly young?: readonly string[];
   /** Releases after this don't exist. */
   readonly before: Date | undefined;
+  /** The project whose page of some minutes ago doesn't do. */
+  readonly afresh?: string;
 }
 
 export type Answer =
@@ -83,6 +85,7 @@ export async function withCompiler<T>(
           ...cutOff,
           ...(await listed('--constraints', 'constraints.txt', question.constraints)),
           ...(await listed('--overrides', 'overrides.txt', question.overrides)),
+          ...(question.afresh === undefined ? [] : ['--refresh-package', question.afresh]),
           ...words,
           input,
         ],
