@@ -145,7 +145,7 @@ async function ask(
       code: 'not-mcp',
       message: `${error.message}. It wrote: ${tail.trim().split('\n').slice(-5).join(' / ')}`,
       input: verified.server.name,
-      fix: 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.',
+      fix: startFix(tail),
       cause: error,
     });
   } finally {
@@ -153,6 +153,20 @@ async function ask(
     end.abort();
     await failed;
   }
+}
+
+/** What to do about a server that fails to start. @param said the last that it wrote to stderr */
+export function startFix(said: string): string {
+  if (wantsOldSdk(said)) {
+    return 'It was written for version 1 of the package mcp, without saying so, and got version 2. Paste into its entry in mcp-build.yaml, and lock it again: `overrides: [{package: mcp, version: "<2", reason: written for mcp 1}]`.';
+  }
+  return 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.';
+}
+
+/** Of Python's SDK: version 2 has no `mcp.server.fastmcp`, and its `Server` other methods. With version 1 the folder of that name is in the traceback. */
+function wantsOldSdk(said: string): boolean {
+  if (said.includes('/mcp/server/fastmcp/')) return false;
+  return said.includes('mcp.server.fastmcp') || said.includes("'Server' object has no attribute");
 }
 
 /** Tools and prompts that are new, gone, or say something else than before; one line each. */
