@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import type { Platform } from '../../builders/index.ts';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
@@ -176,15 +177,22 @@ export function offerChanges(
 ): string[] {
   const changes: string[] = [];
   for (const kind of ['tools', 'prompts'] as const) {
-    const old = new Map((before[kind] ?? []).map((item) => [item.name, item.digest]));
+    // One name may stand there several times: with the definitions of several starts, or of a server that tells it twice.
+    const old = digestsOf(before[kind] ?? []);
     const what = kind.slice(0, -1);
-    for (const { name, digest } of after[kind]) {
+    for (const [name, digests] of digestsOf(after[kind])) {
       const known = old.get(name);
       if (known === undefined) changes.push(`new ${what}: ${name}`);
-      else if (known !== digest) changes.push(`changed ${what}: ${name}`);
+      else if (!isDeepStrictEqual(digests, known)) changes.push(`changed ${what}: ${name}`);
       old.delete(name);
     }
     for (const name of old.keys()) changes.push(`${what} gone: ${name}`);
   }
   return changes;
+}
+
+function digestsOf(items: readonly { readonly name: string; readonly digest: string }[]): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { name, digest } of items) found.set(name, (found.get(name) ?? new Set()).add(digest));
+  return found;
 }

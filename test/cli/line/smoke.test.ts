@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { startFix } from '../../../cli/line/smoke.ts';
+import { offerChanges, startFix } from '../../../cli/line/smoke.ts';
 
 describe('what to do about a server that does not start', () => {
   const site = '/usr/local/lib/python3.13/dist-packages';
@@ -20,4 +20,16 @@ describe('what to do about a server that does not start', () => {
     expect(startFix(said)).not.toContain('package: mcp');
     expect(startFix(said)).toContain('--env');
   });
+});
+
+test('a name that is there several times is one thing that may have changed', () => {
+  const offer = (...digests: readonly string[]) => ({
+    tools: digests.map((digest) => ({ name: 'search', digest: `sha256:${digest}` as const, definition: {} })),
+    prompts: [],
+  });
+  expect(offerChanges(offer('a', 'b'), offer('a', 'b'))).toEqual([]);
+  expect(offerChanges(offer('a', 'b'), offer('a', 'c'))).toEqual(['changed tool: search']);
+  expect(offerChanges(offer('a', 'b'), offer('c', 'b'))).toEqual(['changed tool: search']);
+  expect(offerChanges(offer(), offer('a', 'b'))).toEqual(['new tool: search']);
+  expect(offerChanges(offer('a', 'b'), offer())).toEqual(['tool gone: search']);
 });
