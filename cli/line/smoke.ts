@@ -37,6 +37,8 @@ export interface Smoke {
   readonly digest: Digest;
   /** How the offer differs from the one that was recorded before. */
   readonly changes: readonly string[];
+  /** Tools that it told in several ways; see `toldInSeveralWays`. */
+  readonly several: readonly string[];
 }
 
 /** In bytes, of what a failing server's stderr says last. */
@@ -69,7 +71,8 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   await writeAtomic(file, text);
   const digest = sha256(text);
   await writeOutputs(folder, { ...built.lock, tools: digest });
-  return { offer, file, digest, changes: before ? offerChanges(before.offer, offer) : [] };
+  const changes = before ? offerChanges(before.offer, offer) : [];
+  return { offer, file, digest, changes, several: toldInSeveralWays(offer) };
 }
 
 const TOOLS = 'tools.json';
@@ -168,6 +171,14 @@ export function startFix(said: string): string {
 function wantsOldSdk(said: string): boolean {
   if (said.includes('/mcp/server/fastmcp/')) return false;
   return said.includes('mcp.server.fastmcp') || said.includes("'Server' object has no attribute");
+}
+
+/**
+ * Tools that a server defined in more than one way: by what its clients can do, which is fine, or by chance, as where a default is a set in
+ * Python, whose order is another one in each process. Then hardly any start is like those that were recorded.
+ */
+export function toldInSeveralWays({ tools }: Pick<Offer, 'tools'>): readonly string[] {
+  return [...digestsOf(tools)].flatMap(([name, digests]) => (digests.size > 1 ? [name] : []));
 }
 
 /** Tools and prompts that are new, gone, or say something else than before; one line each. */

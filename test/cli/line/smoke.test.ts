@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { offerChanges, startFix } from '../../../cli/line/smoke.ts';
+import { offerChanges, startFix, toldInSeveralWays } from '../../../cli/line/smoke.ts';
 
 describe('what to do about a server that does not start', () => {
   const site = '/usr/local/lib/python3.13/dist-packages';
@@ -32,4 +32,6 @@ test('a name that is there several times is one thing that may have changed', ()
   expect(offerChanges(offer('a', 'b'), offer('c', 'b'))).toEqual(['changed tool: search']);
   expect(offerChanges(offer(), offer('a', 'b'))).toEqual(['new tool: search']);
   expect(offerChanges(offer('a', 'b'), offer())).toEqual(['tool gone: search']);
+  expect(toldInSeveralWays(offer('a', 'b'))).toEqual(['search']);
+  expect(toldInSeveralWays(offer('a', 'a'))).toEqual([]);
 });
