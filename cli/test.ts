@@ -49,15 +49,21 @@ export function testCommand(): Command {
         progress: out.progress,
         say: out.note,
       });
-      const { offer, file, changes, digest } = result;
+      const { offer, file, changes, digest, several } = result;
+      const tools = [...new Set(offer.tools.map((tool) => tool.name))];
       for (const change of changes) out.note(change);
+      if (several.length > 0) {
+        out.note(
+          `told in several ways: ${several.join(', ')}. If that is by chance, publish and run will meet others (tools-drift); a server in Python that shows sets keeps to one order with --env PYTHONHASHSEED=0, and \`env: {PYTHONHASHSEED: "0"}\` of its entry in mcp-build.yaml`,
+        );
+      }
       await out.result(
         {
           name,
           platform: hostPlatform(),
           server: offer.server,
           protocols: offer.protocols,
-          tools: offer.tools.map((tool) => tool.name),
+          tools,
           prompts: offer.prompts.length,
           resources: offer.resources.length,
           digest,
@@ -65,7 +71,7 @@ export function testCommand(): Command {
         },
         [
           `${offer.server.name} ${offer.server.version} speaks MCP ${offer.protocols.join(' and ')}`,
-          `tools: ${offer.tools.map((tool) => tool.name).join(', ') || 'none'}`,
+          `tools: ${tools.join(', ') || 'none'}`,
           `prompts: ${offer.prompts.length}, resources: ${offer.resources.length + offer.resourceTemplates.length} → ${relative(process.cwd(), file)}`,
         ].join('\n'),
       );

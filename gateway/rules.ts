@@ -32,35 +32,53 @@ export type Refusal = (tool: Tool) => string | undefined;
 export function gate(rules: Rules, also?: Refusal): Gate {
   const named = rules.filter ? new Set(rules.filter.list) : undefined;
   const mode = rules.filter?.mode;
-  let known = new Map<string, Tool>();
+  // A server may list one name several times. A call names no definition, so that each of them has to be one that is let through.
+  let known: ReadonlyMap<string, readonly Tool[]> = new Map();
   const byName = (name: string) =>
     named && named.has(name) !== (mode === 'allow') ? 'is not offered here' : undefined;
   const byTool = (tool: Tool) => {
     if (rules.readOnly && !readsOnly(tool)) return 'is not marked as read-only';
     return also?.(tool);
   };
+  const byTools = (tools: readonly Tool[]) => {
+    for (const tool of tools) {
+      const why = byTool(tool);
+      if (why !== undefined) return why;
+    }
+    return undefined;
+  };
   return {
     open: named === undefined && !rules.readOnly && also === undefined,
     refuses(name) {
-      const tool = known.get(name);
+      const tools = known.get(name);
       let why = byName(name);
-      if (why === undefined && (rules.readOnly || also)) why = tool ? byTool(tool) : 'is not among those it lists';
+      if (why === undefined && (rules.readOnly || also)) why = tools ? byTools(tools) : 'is not among those it lists';
       return why === undefined ? undefined : { code: CODE.params, message: `Unknown tool: ${name} (it ${why})` };
     },
-    sift: (tools) =>
-      tools.filter((value) => {
+    sift(tools) {
+      const named = toolsByName(tools);
+      return tools.filter((value) => {
         const tool = toolOf(value);
-        return tool !== undefined && byName(tool.name) === undefined && byTool(tool) === undefined;
-      }),
+        if (tool === undefined || byName(tool.name) !== undefined) return false;
+        return byTools(named.get(tool.name) ?? []) === undefined;
+      });
+    },
     learn(tools) {
-      known = new Map(
-        tools.flatMap((value) => {
-          const tool = toolOf(value);
-          return tool ? [[tool.name, tool] as const] : [];
-        }),
-      );
+      known = toolsByName(tools);
     },
   };
+}
+
+function toolsByName(values: readonly unknown[]): ReadonlyMap<string, readonly Tool[]> {
+  const found = new Map<string, Tool[]>();
+  for (const value of values) {
+    const tool = toolOf(value);
+    if (!tool) continue;
+    const own = found.get(tool.name);
+    if (own) own.push(tool);
+    else found.set(tool.name, [tool]);
+  }
+  return found;
 }
 
 /** A hint of the server's own: worth something only for a server that verified. */

@@ -31,6 +31,8 @@ export interface Question {
   readonly young?: readonly string[];
   /** Releases after this don't exist. */
   readonly before: Date | undefined;
+  /** The project whose page of some minutes ago doesn't do. */
+  readonly afresh?: string;
 }
 
 export type Answer =
@@ -61,16 +63,19 @@ export async function withCompiler<T>(
     async function ask(question: Question, words: readonly string[]): Promise<Ran> {
       const input = join(folder, 'requirements.in');
       await writeFile(input, question.requirements.map((line) => `${line}\n`).join(''));
-      const constraints = join(folder, 'constraints.txt');
-      await writeFile(constraints, (question.constraints ?? []).map((line) => `${line}\n`).join(''));
+      // A file without a line is one that uv warns of.
+      const listed = async (word: string, file: string, lines: readonly string[] = []) => {
+        if (lines.length === 0) return [];
+        const path = join(folder, file);
+        await writeFile(path, lines.map((line) => `${line}\n`).join(''));
+        return [word, path];
+      };
       const cutOff = question.before
         ? [
             ...['--exclude-newer', question.before.toISOString()],
             ...(question.young ?? []).flatMap((name) => ['--exclude-newer-package', `${name}=${ANY_TIME}`]),
           ]
         : [];
-      const overrides = join(folder, 'overrides.txt');
-      await writeFile(overrides, (question.overrides ?? []).map((line) => `${line}\n`).join(''));
       return run(
         uv,
         [
@@ -78,8 +83,9 @@ export async function withCompiler<T>(
           ...['--python', python, '--python-version', PYTHON_VERSION, '--no-python-downloads'],
           ...['--python-platform', uvPlatform(question.platform)],
           ...cutOff,
-          ...['--constraints', constraints],
-          ...((question.overrides ?? []).length > 0 ? ['--overrides', overrides] : []),
+          ...(await listed('--constraints', 'constraints.txt', question.constraints)),
+          ...(await listed('--overrides', 'overrides.txt', question.overrides)),
+          ...(question.afresh === undefined ? [] : ['--refresh-package', question.afresh]),
           ...words,
           input,
         ],

@@ -1,4 +1,5 @@
 import { McpBuildError } from '../../errors/index.ts';
+import type { Platform } from '../platform.ts';
 import type { Source } from '../source.ts';
 import { formatSource, normalizeProject } from '../source.ts';
 import type { Answer, Compiler, Question } from './compile.ts';
@@ -158,6 +159,44 @@ export function noWheel(names: readonly string[], question: Pick<Question, 'plat
     input: names[0] ?? '',
     fix: 'Ask for a version that has wheels, lock for another platform, or publish a wheel to an index of your own: source distributions run their code when they are built, so they are not taken.',
   });
+}
+
+/**
+ * Why the newest release can't be had, where an older one could: which, a person has to name, who then knows that it has none of what was
+ * mended since. @param why as `diagnose` says it of `version`
+ */
+export function notNewest(
+  why: McpBuildError,
+  source: Source,
+  version: string,
+  older: string,
+  platforms: readonly Platform[],
+): McpBuildError {
+  const extras = /^\[[^\]]*\]/.exec(source.range)?.[0] ?? '';
+  const named = formatSource({ ...source, range: `${extras}==${older}` });
+  return new McpBuildError({
+    code: why.code,
+    message: `${source.name} ${version}, the newest that ${formatSource(source)} can be, can't be had. ${why.message}`,
+    ...(why.input === undefined ? {} : { input: why.input }),
+    fix: `To take an older release, without what was mended since, name it: ${named}. ${keepingTo(why, source, platforms)}`,
+    exit: why.exit,
+    cause: why,
+  });
+}
+
+function keepingTo({ code, input, fix }: McpBuildError, source: Source, platforms: readonly Platform[]): string {
+  if (code === 'unresolvable') {
+    return 'To keep to the newest, name other versions of what it needs under `overrides` in mcp-build.yaml.';
+  }
+  if (code !== 'no-wheel') return fix ?? '';
+  const ways = [
+    ...(input === source.name
+      ? []
+      : [`name a version of ${input} that has wheels under \`overrides\` in mcp-build.yaml`]),
+    ...(platforms.length > 1 ? ['lock for one platform at a time'] : []),
+    'publish a wheel to an index of your own',
+  ];
+  return `To keep to the newest, ${ways.join(', or ')}: source distributions run their code when they are built, so they are not taken.`;
 }
 
 function unresolvable(source: Source, said: string): McpBuildError {

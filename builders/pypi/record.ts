@@ -21,7 +21,7 @@ export function parseRecord(text: string, wheel: string): ReadonlyMap<string, Re
     count += 1;
     if (count > LINES) throw wheelInvalid(wheel, `has a RECORD of more than ${LINES} lines`);
     if (path === '') continue;
-    const sha256 = /^sha256=([A-Za-z0-9_-]{43})=?$/.exec(hash)?.[1];
+    const sha256 = sha256In(hash);
     if (hash !== '' && sha256 === undefined) {
       throw wheelInvalid(wheel, `has a RECORD that gives ${path} a hash which is no SHA-256`);
     }
@@ -35,6 +35,16 @@ export function parseRecord(text: string, wheel: string): ReadonlyMap<string, Re
     files.set(path, file);
   }
   return files;
+}
+
+/**
+ * Some tools write hex, which the format doesn't know, and no installer minds: pip and uv don't hold files against RECORD. The same 256 bits
+ * say the same, and the whole wheel has been held against its own hash before.
+ */
+function sha256In(hash: string): string | undefined {
+  const hex = /^sha256=([0-9A-Fa-f]{64})$/.exec(hash)?.[1];
+  if (hex !== undefined) return Buffer.from(hex, 'hex').toString('base64url');
+  return /^sha256=([A-Za-z0-9_-]{43})=?$/.exec(hash)?.[1];
 }
 
 /** RECORD as an installer writes it: sorted by bytes, itself last in the sense of the format (no hash, no size). */

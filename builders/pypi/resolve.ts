@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parseIntegrity, verified } from '../../digest/index.ts';
-import { McpBuildError } from '../../errors/index.ts';
+import { isFault, McpBuildError } from '../../errors/index.ts';
 import type { Resolution, ResolveOptions } from '../adapter.ts';
 import type { LayerLock, WheelArtifact } from '../lock.ts';
 import type { Platform } from '../platform.ts';
@@ -9,15 +9,19 @@ import { TRANSFORM } from './bake.ts';
 import { choose } from './choose.ts';
 import { type Compiler, type Question, withCompiler } from './compile.ts';
 import type { Configuration } from './config/index.ts';
-import { ageFaultOf, diagnose } from './diagnose.ts';
+import { ageFaultOf, diagnose, notNewest } from './diagnose.ts';
 import { chooseScript } from './entrypoint.ts';
-import { fetchWheel, sessionFor } from './fetch.ts';
+import { fetchWheel, type Session, sessionFor } from './fetch.ts';
 import { inspect } from './inspect.ts';
 import { SCRIPTS } from './layout.ts';
 import { localArtifact, localRequirement, openLocal } from './local.ts';
+import { newerThan } from './newest.ts';
 import type { LockedPackage } from './pylock.ts';
 import { formatRequirements, type Pin, parseInput, parsePins } from './requirements.ts';
 import { sameVersion } from './version.ts';
+
+/** Newest releases that are looked at until one isn't held back by the age of what it needs. */
+const LOOKED_AT = 20;
 
 /** One platform's answer. */
 interface Resolved {
@@ -66,9 +70,8 @@ interface Start {
 
 async function make({ source, platforms, input, pins }: Start, options: ResolveOptions): Promise<Resolution> {
   const session = await sessionFor(options);
-  const { configuration } = session.client;
-  return withCompiler(configuration, options, async (compiler) => {
-    const resolved = await resolveAll(source, platforms, pins, options, compiler, configuration);
+  return withCompiler(session.client.configuration, options, async (compiler) => {
+    const resolved = await resolveNewest({ source, platforms, input, pins }, options, compiler, session);
     const layers: Partial<Record<Platform, readonly LayerLock[]>> = {};
     const servers: WheelArtifact[] = [];
     for (const one of resolved) {
@@ -124,21 +127,54 @@ function layer(name: 'dependencies' | 'server', files: readonly WheelArtifact[])
   return { name, transform: TRANSFORM, files };
 }
 
-/** Where platforms would get different releases of the server, the first release that all of them can have. */
-async function resolveAll(
+/** Asks for the same on every platform, or throws why one of them can't have it. */
+type Every = (requirements: readonly string[], afresh?: string) => Promise<readonly Resolved[]>;
+
+/**
+ * With the newest release of the server that its source and the release age admit, or not at all: an older one is taken where only the age
+ * of something that the newest needs holds it back.
+ */
+async function resolveNewest(
+  { source, platforms, pins }: Start,
+  options: ResolveOptions,
+  compiler: Compiler,
+  session: Session,
+): Promise<readonly Resolved[]> {
+  const every = asking(source, platforms, pins, options, compiler, session.client.configuration);
+  const wanted = options.local ? localRequirement(source, options.local) : `${source.name}${source.range}`;
+  const found = await resolveAll(wanted, source, every);
+  // What a file or a bot names is chosen already.
+  if (options.local || pins.some(({ name }) => name === source.name)) return found;
+  const chosen = versionOf(found[0]?.packages ?? [], source);
+  let held: unknown;
+  for (const [at, version] of (await newerThan(chosen, source, platforms, options, session)).entries()) {
+    if (at === LOOKED_AT) throw held;
+    try {
+      return await every([wanted, `${source.name}==${version}`], source.name);
+    } catch (error) {
+      if (!isFault(error) || error.exit === 5) throw error;
+      if (error.code !== 'too-new' && error.code !== 'age-unknown')
+        throw notNewest(error, source, version, chosen, platforms);
+      held ??= error;
+    }
+  }
+  return found;
+}
+
+function asking(
   source: Source,
   platforms: readonly Platform[],
   pins: readonly Pin[],
   options: ResolveOptions,
   compiler: Compiler,
   configuration: Configuration,
-): Promise<readonly Resolved[]> {
+): Every {
   const constraints = [
     ...pins.map(({ line }) => line),
     // Releases after the one that is excepted are as young as ever.
     ...(options.young ?? []).map(({ name, version }) => `${name}<=${version}`),
   ];
-  const every = async (requirements: readonly string[]) => {
+  return async (requirements, afresh) => {
     const found: Resolved[] = [];
     for (const platform of platforms) {
       options.progress?.(`resolving ${formatSource(source)} for ${platform}`);
@@ -150,6 +186,7 @@ async function resolveAll(
         overrides: Object.entries(options.overrides ?? {}).map(([name, version]) => requirementOf(name, version)),
         young: (options.young ?? []).map(({ name }) => normalizeProject(name)),
         ...(options.local ? { local: source.name } : {}),
+        ...(afresh === undefined ? {} : { afresh }),
       };
       const answer = await compiler.compile(question);
       if (answer.kind === 'failed') throw await diagnose(answer.output, source, question, compiler, configuration);
@@ -157,7 +194,10 @@ async function resolveAll(
     }
     return found;
   };
-  const wanted = options.local ? localRequirement(source, options.local) : `${source.name}${source.range}`;
+}
+
+/** Where platforms would get different releases of the server, the first release that all of them can have. */
+async function resolveAll(wanted: string, source: Source, every: Every): Promise<readonly Resolved[]> {
   const first = await every([wanted]);
   const versions = new Set(first.map(({ packages }) => versionOf(packages, source)));
   if (versions.size === 1) return first;

@@ -13,6 +13,8 @@ export interface ListedFile {
   readonly uploaded: string | undefined;
   /** PEP 592: why it was taken back, empty where no reason is given; undefined where it wasn't. */
   readonly yanked?: string | undefined;
+  /** Versions of Python that it is for. */
+  readonly requiresPython?: string | undefined;
   /** Address of its provenance (PEP 740). */
   readonly provenance?: string | undefined;
 }
@@ -32,6 +34,7 @@ const page = z.object({
       size: z.int().nonnegative().nullish(),
       'upload-time': z.string().max(64).nullish(),
       yanked: z.union([z.boolean(), z.string()]).nullish().catch(undefined),
+      'requires-python': z.string().max(1024).nullish().catch(undefined),
       provenance: z.string().max(8192).nullish().catch(undefined),
     }),
   ),
@@ -99,6 +102,7 @@ function fromJson(text: string, base: string, address: string): readonly ListedF
             ...(file.yanked === true || typeof file.yanked === 'string'
               ? { yanked: file.yanked === true ? '' : file.yanked }
               : {}),
+            ...(file['requires-python'] ? { requiresPython: file['requires-python'] } : {}),
             ...(file.provenance ? { provenance: absolute(file.provenance, base) } : {}),
           },
         ];
@@ -121,6 +125,7 @@ function fromHtml(text: string, base: string): readonly ListedFile[] {
     const name = decode(address.pathname.split('/').at(-1) ?? '');
     if (name === '') continue;
     const yanked = /(?:^|\s)data-yanked(?:\s*=\s*(?:"([^"]*)"|'([^']*)'))?/i.exec(attributes);
+    const python = /(?:^|\s)data-requires-python\s*=\s*(?:"([^"]*)"|'([^']*)')/i.exec(attributes);
     const provenance = /(?:^|\s)data-provenance\s*=\s*(?:"([^"]*)"|'([^']*)')/i.exec(attributes);
     found.push({
       file: name,
@@ -129,6 +134,7 @@ function fromHtml(text: string, base: string): readonly ListedFile[] {
       size: undefined,
       uploaded: undefined,
       ...(yanked ? { yanked: entities(yanked[1] ?? yanked[2] ?? '') } : {}),
+      ...(python ? { requiresPython: entities(python[1] ?? python[2] ?? '') } : {}),
       ...(provenance ? { provenance: absolute(entities(provenance[1] ?? provenance[2] ?? ''), root) } : {}),
     });
   }

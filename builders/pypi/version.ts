@@ -35,6 +35,67 @@ export function canonicalVersion(version: string): string | undefined {
   ].join('');
 }
 
+/** What decides the order of versions (PEP 440, "Summary of permitted suffixes and relative ordering"). */
+export interface Version {
+  readonly epoch: bigint;
+  /** Without zeros at its end. */
+  readonly release: readonly bigint[];
+  /** As it was written, for prefixes: `1.0` in `~=1.0`. */
+  readonly written: readonly bigint[];
+  readonly pre: readonly [phase: string, number: bigint] | undefined;
+  readonly post: bigint | undefined;
+  readonly dev: bigint | undefined;
+}
+
+/** Its local part (`+cu1`) has no say here: builds of one release are not newer than each other. Undefined for what is no version. */
+export function parseVersion(version: string): Version | undefined {
+  const found = version.length <= 200 ? VERSION.exec(version.trim().toLowerCase())?.groups : undefined;
+  if (!found) return undefined;
+  const number = (text: string | undefined) => BigInt(text ?? '0');
+  const written = (found.release ?? '0').split('.').map(number);
+  const release = [...written];
+  while (release.length > 1 && release.at(-1) === 0n) release.pop();
+  return {
+    epoch: number(found.epoch),
+    release,
+    written,
+    pre: found.preL ? [PRE[found.preL] ?? '', number(found.preN)] : undefined,
+    post: found.post || found.postN1 ? number(found.postN1 ?? found.postN2) : undefined,
+    dev: found.dev ? number(found.devN) : undefined,
+  };
+}
+
+export function isPrerelease({ pre, dev }: Version): boolean {
+  return pre !== undefined || dev !== undefined;
+}
+
+/** Negative where `a` is the older one. */
+export function compareVersions(a: Version, b: Version): number {
+  const [left, right] = [keyOf(a), keyOf(b)];
+  for (let at = 0; at < Math.max(left.length, right.length); at += 1) {
+    const [one = 0n, other = 0n] = [left[at], right[at]];
+    if (one !== other) return one < other ? -1 : 1;
+  }
+  return 0;
+}
+
+const PHASES: Readonly<Record<string, bigint>> = { a: 1n, b: 2n, rc: 3n };
+
+function keyOf({ epoch, release, pre, post, dev }: Version): readonly bigint[] {
+  // More than the longest text has room for, so that what follows them is at the same place in each key.
+  const parts = Array.from({ length: 100 }, (_, at) => release[at] ?? 0n);
+  // `.dev` alone comes before every pre-release, a release without either after them all.
+  const phase = pre ? (PHASES[pre[0]] ?? 0n) : dev !== undefined && post === undefined ? 0n : 4n;
+  return [
+    epoch,
+    ...parts,
+    phase,
+    pre?.[1] ?? 0n,
+    post === undefined ? 0n : post + 1n,
+    ...(dev === undefined ? [1n, 0n] : [0n, dev]),
+  ];
+}
+
 /** Whether both name the same release under PEP 440. What is no version equals nothing. */
 export function sameVersion(a: string, b: string): boolean {
   const canonical = canonicalVersion(a);

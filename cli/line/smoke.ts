@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import type { Platform } from '../../builders/index.ts';
 import { type Digest, sha256 } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
@@ -40,6 +41,8 @@ export interface Smoke {
   readonly digest: Digest;
   /** How the offer differs from the one that was recorded before. */
   readonly changes: readonly string[];
+  /** Tools that it told in several ways; see `toldInSeveralWays`. */
+  readonly several: readonly string[];
 }
 
 /**
@@ -69,7 +72,8 @@ export async function smokeTest(name: string, options: SmokeOptions): Promise<Sm
   await writeAtomic(file, text);
   const digest = sha256(text);
   await writeOutputs(folder, { ...built.lock, tools: digest });
-  return { offer, file, digest, changes: before ? offerChanges(before.offer, offer) : [] };
+  const changes = before ? offerChanges(before.offer, offer) : [];
+  return { offer, file, digest, changes, several: toldInSeveralWays(offer) };
 }
 
 const TOOLS = 'tools.json';
@@ -154,10 +158,7 @@ async function ask(
       code: error.code,
       message: `${error.message}. It wrote: ${said}`,
       input: error.input ?? verified.server.name,
-      fix:
-        error.code === 'offer-failed' && error.fix
-          ? error.fix
-          : 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.',
+      fix: error.code === 'offer-failed' && error.fix ? error.fix : startFix(said),
       cause: error,
     });
   } finally {
@@ -167,6 +168,28 @@ async function ask(
   }
 }
 
+/** What to do about a server that fails to start. @param said the last that it wrote to stderr */
+export function startFix(said: string): string {
+  if (wantsOldSdk(said)) {
+    return 'It was written for version 1 of the package mcp, without saying so, and got version 2. Paste into its entry in mcp-build.yaml, and lock it again: `overrides: [{package: mcp, version: "<2", reason: written for mcp 1}]`.';
+  }
+  return 'Give it what it needs to start: `test: {env: …, args: […]}` of its entry in mcp-build.yaml, or --env NAME=value and arguments after -- of `mcp-build test`. Where a package of it is too new or too old for it, take another version under `overrides`.';
+}
+
+/** Of Python's SDK: version 2 has no `mcp.server.fastmcp`, and its `Server` other methods. With version 1 the folder of that name is in the traceback. */
+function wantsOldSdk(said: string): boolean {
+  if (said.includes('/mcp/server/fastmcp/')) return false;
+  return said.includes('mcp.server.fastmcp') || said.includes("'Server' object has no attribute");
+}
+
+/**
+ * Tools that a server defined in more than one way: by what its clients can do, which is fine, or by chance, as where a default is a set in
+ * Python, whose order is another one in each process. Then hardly any start is like those that were recorded.
+ */
+export function toldInSeveralWays({ tools }: Pick<Offer, 'tools'>): readonly string[] {
+  return [...digestsOf(tools)].flatMap(([name, digests]) => (digests.size > 1 ? [name] : []));
+}
+
 /** Tools and prompts that are new, gone, or say something else than before; one line each. */
 export function offerChanges(
   before: Pick<Offer, 'tools' | 'prompts'>,
@@ -174,15 +197,22 @@ export function offerChanges(
 ): string[] {
   const changes: string[] = [];
   for (const kind of ['tools', 'prompts'] as const) {
-    const old = new Map((before[kind] ?? []).map((item) => [item.name, item.digest]));
+    // One name may stand there several times: with the definitions of several starts, or of a server that tells it twice.
+    const old = digestsOf(before[kind] ?? []);
     const what = kind.slice(0, -1);
-    for (const { name, digest } of after[kind]) {
+    for (const [name, digests] of digestsOf(after[kind])) {
       const known = old.get(name);
       if (known === undefined) changes.push(`new ${what}: ${name}`);
-      else if (known !== digest) changes.push(`changed ${what}: ${name}`);
+      else if (!isDeepStrictEqual(digests, known)) changes.push(`changed ${what}: ${name}`);
       old.delete(name);
     }
     for (const name of old.keys()) changes.push(`${what} gone: ${name}`);
   }
   return changes;
+}
+
+function digestsOf(items: readonly { readonly name: string; readonly digest: string }[]): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { name, digest } of items) found.set(name, (found.get(name) ?? new Set()).add(digest));
+  return found;
 }

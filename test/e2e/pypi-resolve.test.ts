@@ -141,7 +141,7 @@ describeWith(['uv', 'python3'], 'resolving with uv', () => {
     expect(extra.files['requirements.in']).toBe('srv[cli]==1.0\n');
   });
 
-  test('a release that one platform lacks gives way to one that both have', async () => {
+  test('a release that one platform lacks does not give way in silence', async () => {
     const at = await index({
       srv: [
         server({ tag: 'cp313-cp313-manylinux_2_17_x86_64', version: '2.0' }),
@@ -149,9 +149,45 @@ describeWith(['uv', 'python3'], 'resolving with uv', () => {
         server({ tag: 'cp313-cp313-manylinux_2_17_aarch64' }),
       ],
     });
-    const both = await resolve(at, 'pypi:srv', { platforms: ['linux/amd64', 'linux/arm64'] });
-    expect(both.version).toBe('1.0');
+    const platforms = ['linux/amd64', 'linux/arm64'] as const;
+    const refused = await resolve(at, 'pypi:srv', { platforms }).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'no-wheel', input: 'srv' });
+    expect((refused as { fix: string }).fix).toContain('pypi:srv==1.0.');
+    expect((await resolve(at, 'pypi:srv==1.0', { platforms })).version).toBe('1.0');
     expect((await resolve(at, 'pypi:srv')).version).toBe('2.0');
+  });
+
+  test('nor does one whose dependency is only source, or that is only source itself', async () => {
+    const sdist = (name: string) => ({ file: `${name}.tar.gz`, bytes: Buffer.from('x') });
+    const at = await index({
+      srv: [server(), server({ version: '2.0', requires: ['mid'] })],
+      mid: [file({ name: 'mid', version: '1', requires: ['raw==3'] })],
+      raw: [sdist('raw-3')],
+      own: [file({ name: 'own', version: '1', scripts: { own: 'own:main' } }), sdist('own-2')],
+    });
+    const refused = (await resolve(at, 'pypi:srv').catch((error: unknown) => error)) as Error;
+    expect(refused).toMatchObject({ code: 'no-wheel', input: 'raw' });
+    expect(refused.message).toContain('mid');
+    expect(refused.message).not.toContain('warning:');
+    await expect(resolve(at, 'pypi:own')).rejects.toMatchObject({ code: 'no-wheel', input: 'own' });
+    for (const older of ['pypi:srv==1.0', 'pypi:srv<2']) expect((await resolve(at, older)).version).toBe('1.0');
+    // What takes the place of the dependency makes the newest one that can be had.
+    const overrides = { raw: '>=4' };
+    at.add('raw', file({ name: 'raw', version: '4' }));
+    expect((await resolve(at, 'pypi:srv', { overrides })).version).toBe('2.0');
+  });
+
+  test('a release whose dependency is still too young does', async () => {
+    const at = await index({
+      srv: [server(), server({ version: '2.0', requires: ['dep>=2'] })],
+      dep: [
+        file({ name: 'dep', version: '1' }),
+        file({ name: 'dep', version: '2' }, { uploaded: '2026-05-16T00:00:00Z' }),
+      ],
+    });
+    expect((await resolve(at, 'pypi:srv')).version).toBe('1.0');
+    expect((await resolve(at, 'pypi:srv', { before: undefined })).version).toBe('2.0');
+    await expect(resolve(at, 'pypi:srv==2.0')).rejects.toMatchObject({ code: 'too-new' });
   });
 
   test('a release after the cut-off does not exist, unless the cut-off is off', async () => {

@@ -118,17 +118,24 @@ function changeOf(
 function offerOf(
   sideBefore: Side,
   sideAfter: Side,
-  before: ReadonlyMap<string, string>,
-  after: ReadonlyMap<string, string>,
+  before: ReadonlyMap<string, readonly string[]>,
+  after: ReadonlyMap<string, readonly string[]>,
 ): Difference['offer'] {
   const added = [...after.keys()].filter((name) => !before.has(name));
   const removed = [...before.keys()].filter((name) => !after.has(name));
-  const changed = [...after].flatMap(([name, digest]) =>
-    before.has(name) && before.get(name) !== digest ? [name] : [],
-  );
+  // Of a name with several definitions, one that isn't seen again is no change: the others were there before.
+  const changed = [...after].flatMap(([name, digests]) => {
+    const known = before.get(name);
+    return known && digests.some((digest) => !known.includes(digest)) ? [name] : [];
+  });
   const edits = changed.flatMap((name): OfferEdits[] => {
     const [from, to] = [sideBefore.definitions?.get(name), sideAfter.definitions?.get(name)];
-    return from === undefined || to === undefined ? [] : [{ name, ...editsOf(from, to) }];
+    if (from === undefined || to === undefined) return [];
+    const [old = [], now = []] = [before.get(name), after.get(name)];
+    const gone = from.filter((_, at) => !now.includes(old[at] ?? ''));
+    const fresh = to.filter((_, at) => !old.includes(now[at] ?? ''));
+    const each = fresh.map((one, at) => editsOf(gone[at] ?? from[0], one));
+    return [{ name, edits: each.flatMap((one) => one.edits), more: each.reduce((sum, one) => sum + one.more, 0) }];
   });
   return added.length + removed.length + changed.length === 0 ? undefined : { added, removed, changed, edits };
 }

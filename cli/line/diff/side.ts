@@ -15,10 +15,10 @@ export interface Side {
   /** By `npm:x`, `pypi:x`, `deb:x`. */
   readonly packages: ReadonlyMap<string, PackageSide>;
   readonly permissions: Permissions | undefined;
-  /** Digests of definitions by `tool x`, `prompt x`, … */
-  readonly offer: ReadonlyMap<string, string> | undefined;
-  /** Definitions by the same names, where they are recorded: an image's statement has only their digests. */
-  readonly definitions?: ReadonlyMap<string, unknown>;
+  /** Digests of definitions by `tool x`, `prompt x`, …: several where a server was seen to define one name in several ways. */
+  readonly offer: ReadonlyMap<string, readonly string[]> | undefined;
+  /** Definitions by the same names and in the same order, where they are recorded: an image's statement has only their digests. */
+  readonly definitions?: ReadonlyMap<string, readonly unknown[]>;
   /** Compressed layers of one platform, in bytes, by platform. */
   readonly sizes: ReadonlyMap<string, number>;
 }
@@ -172,18 +172,21 @@ async function sizesOf(store: Store, image: Descriptor): Promise<ReadonlyMap<str
   return sizes;
 }
 
-function offered<T>(offer: Offered, what: (item: OfferedItem) => T): ReadonlyMap<string, T> {
+function offered<T>(offer: Offered, what: (item: OfferedItem) => T): ReadonlyMap<string, readonly T[]> {
   const kinds = {
     tools: 'tool',
     prompts: 'prompt',
     resources: 'resource',
     resourceTemplates: 'resource template',
   } as const;
-  return new Map(
-    (Object.keys(kinds) as (keyof typeof kinds)[]).flatMap((kind) =>
-      offer[kind].map((item) => [`${kinds[kind]} ${item.name}`, what(item)] as const),
-    ),
-  );
+  const found = new Map<string, T[]>();
+  for (const kind of Object.keys(kinds) as (keyof typeof kinds)[]) {
+    for (const item of offer[kind]) {
+      const name = `${kinds[kind]} ${item.name}`;
+      found.set(name, [...(found.get(name) ?? []), what(item)]);
+    }
+  }
+  return found;
 }
 
 function add(found: Map<string, PackageSide>, ref: string, one: PackageSide): void {

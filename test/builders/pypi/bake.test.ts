@@ -137,6 +137,22 @@ describe('installing wheels', () => {
     expect(out.get(`${SITE}/pkg-1.0.dist-info/RECORD`)?.text).not.toContain('gone.py');
   });
 
+  test('a hash in hex is the same hash, and no other', async () => {
+    const inHex = (lines: readonly string[]) =>
+      lines.map((line) =>
+        line.replace(/sha256=([\w-]{43})/, (_, hash) => `sha256=${Buffer.from(hash, 'base64url').toString('hex')}`),
+      );
+    const files = { 'a.py': 'a' };
+    const out = await one({ files, record: inHex });
+    expect(out.get(`${SITE}/pkg-1.0.dist-info/RECORD`)!.text).toBe(
+      (await one({ files })).get(`${SITE}/pkg-1.0.dist-info/RECORD`)!.text,
+    );
+    const other = (lines: readonly string[]) => inHex([recordLine('a.py', Buffer.from('b')), ...lines.slice(1)]);
+    await expect(one({ files, record: other })).rejects.toMatchObject(refused('record-mismatch'));
+    const short = (lines: readonly string[]) => inHex(lines).map((line) => line.replace(/(sha256=\w{63})\w,/, '$1,'));
+    await expect(one({ files, record: short })).rejects.toMatchObject(refused('wheel-invalid'));
+  });
+
   test('a path with a comma or a quote is recorded as CSV', async () => {
     const files = { 'a,b.txt': '1', 'c"d.txt': '2' };
     const quoted = (line: string) =>

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pypi } from '../../../builders/pypi/index.ts';
 import { parseSource } from '../../../builders/source.ts';
-import { pypiIndex } from '../../fakes/pypi-index.ts';
+import { type IndexFile, pypiIndex } from '../../fakes/pypi-index.ts';
 import { wheel } from './wheel.ts';
 
 // A stand-in for uv that answers as it is told: what the real one never says, and a broken or hostile index could make it say.
@@ -17,9 +17,13 @@ describe('what uv answers is not taken on trust', () => {
 
   const made = wheel({ name: 'srv', version: '1.0', scripts: { srv: 'srv:main' } });
 
-  async function resolve(answer: (origin: string) => string, script?: string) {
+  async function resolve(
+    answer: (origin: string) => string,
+    script?: string,
+    { source = 'pypi:srv', others = [] }: { source?: string; others?: readonly IndexFile[] } = {},
+  ) {
     const index = await pypiIndex();
-    index.add('srv', made);
+    index.add('srv', made, ...others);
     const bin = await mkdtemp(join(home, 'bin-'));
     const text = join(bin, 'answer.toml');
     await writeFile(text, answer(index.origin));
@@ -27,7 +31,7 @@ describe('what uv answers is not taken on trust', () => {
     await writeFile(join(bin, 'uv'), uv, { mode: 0o755 });
     await writeFile(join(bin, 'python3'), '#!/bin/sh\necho 3 11 /usr/bin/python3\n', { mode: 0o755 });
     try {
-      return await pypi.resolve(parseSource('pypi:srv'), ['linux/amd64'], {
+      return await pypi.resolve(parseSource(source), ['linux/amd64'], {
         cache: home,
         before: new Date('2026-05-15T00:00:00Z'),
         workspace: undefined,
@@ -104,5 +108,60 @@ describe('what uv answers is not taken on trust', () => {
     expect(text).toMatch(/^UV_INDEX_MCPBUILD_0_PASSWORD=hunter2$/m);
     expect(text.split('hunter2')).toHaveLength(2);
     expect(text).not.toMatch(/^(?:PIP_|UV_CONSTRAINT|UV_FIND_LINKS)/m);
+  });
+
+  const toml = '"$(dirname "$0")/answer.toml"';
+  // Answers like one that falls back: with 1.0, unless a later release alone is asked for.
+  const fallingBack = (said: string) =>
+    `for file; do :; done; if grep -q == "$file"; then ${said}; else cat ${toml}; fi`;
+  const noWheel = 'echo "Because dep==3 has no usable wheels and srv==2.0 depends on dep==3, no." >&2; exit 1';
+
+  describe('an older release than the newest', () => {
+    const two: IndexFile = { ...wheel({ name: 'srv', version: '2.0' }) };
+    const sdist: IndexFile = { file: 'srv-3.0.tar.gz', bytes: Buffer.from('x') };
+
+    test('is not taken in silence: what is in the way, and the name of the older one', async () => {
+      const found = await resolve(pylock({}), fallingBack(noWheel), { others: [two] }).catch((error) => error);
+      expect(found).toMatchObject({ code: 'no-wheel', input: 'dep', exit: 1 });
+      expect(found.message).toContain('srv 2.0');
+      expect(found.fix).toContain('pypi:srv==1.0.');
+      expect(found.fix).toContain('overrides');
+      const ranged = { others: [two], source: 'pypi:srv[cli]>=1' };
+      const other = await resolve(pylock({}), fallingBack(noWheel), ranged).catch((error) => error);
+      expect(other.fix).toContain('pypi:srv[cli]==1.0.');
+    });
+
+    test('nor where the newest is only source', async () => {
+      const said = 'echo "Because srv==3.0 has no usable wheels, no." >&2; exit 1';
+      const found = await resolve(pylock({}), fallingBack(said), { others: [two, sdist] }).catch((error) => error);
+      expect(found).toMatchObject({ code: 'no-wheel', input: 'srv' });
+      expect(found.message).toContain('srv 3.0');
+      expect(found.fix).not.toContain('overrides');
+    });
+
+    test('nor where its packages contradict each other, or an index is down', async () => {
+      const conflict = fallingBack('echo "Because a and b, no." >&2; exit 1');
+      await expect(resolve(pylock({}), conflict, { others: [two] })).rejects.toMatchObject({ code: 'unresolvable' });
+      const down = fallingBack('echo "error: Failed to fetch: x" >&2; exit 1');
+      await expect(resolve(pylock({}), down, { others: [two] })).rejects.toMatchObject({
+        code: 'registry-unavailable',
+      });
+    });
+
+    test('is taken by its name, in its range, and where what the newest needs is too young', async () => {
+      const script = fallingBack(noWheel);
+      const named = `grep -q ==1.0 "$file" && cat ${toml}`;
+      const byName = { others: [two], source: 'pypi:srv==1.0' };
+      expect((await resolve(pylock({}), fallingBack(named), byName)).version).toBe('1.0');
+      expect((await resolve(pylock({}), script, { others: [two], source: 'pypi:srv<2' })).version).toBe('1.0');
+      const held = `case "$*" in *--exclude-newer*) echo "Because no version of dep, no." >&2; exit 1;; *) sed s/2026-01-01/2026-05-16/ ${toml};; esac`;
+      expect((await resolve(pylock({}), fallingBack(held), { others: [two] })).version).toBe('1.0');
+    });
+  });
+
+  test('a file without a line is one that uv warns of: it gets none', async () => {
+    const seen = join(home, 'constraints');
+    await expect(resolve(() => '', `echo "$@" > ${seen}; exit 2`)).rejects.toMatchObject({ code: 'unresolvable' });
+    expect(await readFile(seen, 'utf8')).not.toMatch(/--constraints|--overrides/);
   });
 });
