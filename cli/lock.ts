@@ -264,11 +264,12 @@ async function lock(text: string, options: Options, age: boolean): Promise<void>
     progress: out.progress,
   });
   await checkWanted(wanted, resolved, { home, environment, workspace: process.cwd() });
+  const files = kept ? [folder] : localPlaces(text);
   const { made, findings } = await vetLock(resolved, {
-    ...{ home, environment, workspace: process.cwd(), now: new Date(), previous, progress: out.progress },
+    ...{ home, environment, workspace: process.cwd(), files, now: new Date(), previous, progress: out.progress },
     rules: withReleaseAge(rules, releaseAge),
   });
-  await keepLocal(made, kept ? [folder] : localPlaces(text), { home, environment });
+  await keepLocal(made, files, { home, environment });
   await writeLockFolder(folder, made);
   noticed(out, made, findings);
   await out.result(lockedOf(name, made, findings), lockedLine(name, made));

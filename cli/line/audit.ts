@@ -1,5 +1,13 @@
 import { join } from 'node:path';
-import { type Artifact, artifactCache, type Lock, type NpmArtifact, type WheelArtifact } from '../../builders/index.ts';
+import {
+  type Artifact,
+  artifactCache,
+  LOCAL_INDEX,
+  type Lock,
+  type NpmArtifact,
+  type WheelArtifact,
+  withLimits,
+} from '../../builders/index.ts';
 import { parseIntegrity } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
 import { readBounded, writeAtomic } from '../../files/index.ts';
@@ -42,6 +50,8 @@ export interface AuditOptions {
   readonly unfetched?: 'stops' | 'named' | undefined;
   /** `known`: none is fetched; of those at hand only the server's own is read, the others where they were read before. `all` by default. */
   readonly archives?: 'all' | 'known' | undefined;
+  /** Where files that no index has are: paths of such files, or of folders with them. */
+  readonly files?: readonly string[] | undefined;
   /** Asks OSV's API; without it the exports that are kept are compared with. */
   readonly api?: AskApi | undefined;
   /** What others say of the flaws that are found. */
@@ -118,17 +128,24 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
 }
 
 /**
- * @param target what `audit` is given to see all of it; the server's name, unless its lock was not written
+ * @param target what `audit` is given to see all of it: the server's name, unless its lock was not written; null where it can be given nothing
  * @throws McpBuildError `vetting-refused` (exit 4) naming the worst of what was refused
  */
-export function requireVetted({ name, refused }: Pick<Audited, 'name' | 'refused'>, target = name): void {
-  const [worst] = refused;
-  if (!worst) return;
+export function requireVetted(
+  { name, refused }: Pick<Audited, 'name' | 'refused'>,
+  target: string | null = name,
+): void {
+  if (refused.length === 0) return;
+  const told = refused
+    .slice(0, target === null ? 10 : 1)
+    .map(({ subject, code, message }) => `${subject} ${code}: ${message}`);
+  const more = refused.length - told.length;
+  const look = target === null ? '' : `Look at all of it with \`mcp-build audit ${target}\`; what`;
   throw new McpBuildError({
     code: 'vetting-refused',
-    message: `${name}: ${worst.subject} ${worst.code}: ${worst.message}${refused.length > 1 ? `, and ${refused.length - 1} more` : ''}`,
+    message: `${name}: ${told.join('; ')}${more > 0 ? `, and ${more} more` : ''}`,
     input: name,
-    fix: `Look at all of it with \`mcp-build audit ${target}\`; what you accept goes into the policy, under vetting.exceptions, with a reason and a day.`,
+    fix: `${look || 'What'} you accept goes into the policy, under vetting.exceptions, with a reason and a day.`,
     exit: 4,
   });
 }
@@ -142,18 +159,28 @@ const HOPELESS = 3;
  * What the archives of a lock hold, by `fileKey`: read once, then kept by their hash. One that can't be read is left out, which is a finding.
  * @param unfetched is told of what could not be had, and why, by `fileKey`; without it, that is thrown
  */
-export async function readLock(
-  { lock }: Pick<LockFolder, 'lock'>,
-  { home, environment, workspace, offline, archives, progress }: Omit<AuditOptions, 'now'>,
+export function readLock(
+  folder: Pick<LockFolder, 'lock'>,
+  options: Omit<AuditOptions, 'now'>,
   unfetched?: Map<string, string>,
+): Promise<ReadonlyMap<string, Contents>> {
+  // What its archives may hold was allowed when it was locked, and is what its build takes.
+  return withLimits(folder.lock.limits, () => readWithin(folder, options, unfetched));
+}
+
+async function readWithin(
+  { lock }: Pick<LockFolder, 'lock'>,
+  { home, environment, workspace, offline, archives, files: places, progress }: Omit<AuditOptions, 'now'>,
+  unfetched: Map<string, string> | undefined,
 ): Promise<ReadonlyMap<string, Contents>> {
   let failed = 0;
   const cache = artifactCache(join(home.cache, 'artifacts'), (artifact) => {
-    // Locking has just fetched a server's tarball; a wheel it has only asked about.
-    if (offline || (archives === 'known' && artifact.kind !== 'npm')) throw notAtHand(artifact);
+    // Locking has just fetched a server's tarball; a wheel it has only asked about, unless it is a file on this machine.
+    const near = artifact.kind === 'npm' || artifact.index === LOCAL_INDEX;
+    if (offline || (archives === 'known' && !near)) throw notAtHand(artifact);
     if (failed >= HOPELESS)
       throw notAtHand(artifact, `was not asked for, after ${HOPELESS} in a row that could not be fetched`);
-    return fetchArtifact(artifact, { cache: home.cache, environment, workspace });
+    return fetchArtifact(artifact, { cache: home.cache, environment, workspace, ...(places ? { files: places } : {}) });
   });
   const wanted = new Map<string, Readable>();
   const own = new Set<string>();

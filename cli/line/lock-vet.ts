@@ -4,16 +4,18 @@ import { type AuditInput, type Finding, type Origin, refOf } from '../../vetting
 import { advisoriesApi } from './advisories.ts';
 import { type AuditOptions, auditLock, requireVetted } from './audit.ts';
 import type { LockFolder } from './folder.ts';
+import { localArtifacts } from './wanted.ts';
 
-export interface VetLockOptions extends Pick<AuditOptions, 'home' | 'environment' | 'workspace' | 'now' | 'progress'> {
+export interface VetLockOptions
+  extends Pick<AuditOptions, 'home' | 'environment' | 'workspace' | 'files' | 'now' | 'progress'> {
   readonly rules: VettingRules;
   /** The lock that this one takes the place of. */
   readonly previous?: LockFolder | undefined;
 }
 
 /**
- * The gate before a lock is written: every check of `audit` that needs no archive, what is in the server's own, which locking has fetched, and
- * what is known of archives that were read before. Nothing is fetched for it: `audit` and `publish` read the rest, on the bytes that go into
+ * The gate before a lock is written: every check of `audit` that needs no archive, what is in the server's own, where locking has fetched it or it
+ * is a file on this machine, and what is known of archives that were read before. Nothing is fetched for it: `audit` and `publish` read the rest, on the bytes that go into
  * the image.
  * @returns the lock with where its packages were built, as far as that verified, and what was noticed all the same, worst first
  * @throws McpBuildError `vetting-refused`, exit 4: nothing is to be written
@@ -31,7 +33,9 @@ export async function vetLock<Made extends LockFolder>(
   });
   // Nothing is written for it: only the source can be audited then.
   const { ecosystem, name, version } = made.lock.source;
-  requireVetted(audited, previous ? made.lock.name : `${ecosystem}:${name}@${version}`);
+  const published = previous ? made.lock.name : `${ecosystem}:${name}@${version}`;
+  // Of a file's name an index may have another package, which is not to be looked at in its place.
+  requireVetted(audited, localArtifacts(made.lock).length > 0 ? null : published);
   return {
     made: { ...made, lock: withOrigins(made.lock, audited.provenance, previous?.lock) },
     // Its tools are listed by `test`, after it was built.

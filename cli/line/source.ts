@@ -70,6 +70,7 @@ export async function stateLock(text: string, options: StateLockOptions): Promis
     const { made } = await vetLock(locked, {
       ...{ home: options.home, environment: options.environment, workspace: undefined, now: new Date() },
       rules: withReleaseAge(rules, releaseAge),
+      files: localPlaces(text),
       previous,
       ...(options.progress ? { progress: options.progress } : {}),
     });
