@@ -139,11 +139,20 @@ describe('scans', () => {
     ];
     const finished = new Date('2026-09-01T00:00:00Z');
     const scan = { scanner: { uri: 'urn:mcp-build', version: '0.1.0' }, started: finished, finished, found };
-    expect(readVulns(JSON.parse(JSON.stringify(vulnsPredicate(scan))))).toEqual({
-      finished,
-      found: found.map(({ id, severity }) => ({ id, severity })),
-    });
+    expect(readVulns(JSON.parse(JSON.stringify(vulnsPredicate(scan))))).toEqual({ finished, found });
   });
+
+  test.each([[{ purl: 'pkg:npm/a@1' }], ['text'], [[{ purl: 1 }]], [[{ purl: 'pkg:npm/a\u001b[2J@1' }]], [[null]]])(
+    'of others may have notes of any form: %j names no package',
+    (annotations) => {
+      const time = '2026-09-01T00:00:00Z';
+      const predicate = {
+        scanner: { uri: 'x', result: [{ id: 'a', severity: [{ method: 'x', score: 'low' }], annotations }] },
+        metadata: { scanStartedOn: time, scanFinishedOn: time },
+      };
+      expect(readVulns(predicate)?.found).toEqual([{ id: 'a', severity: 'low' }]);
+    },
+  );
 
   test.each<[unknown[], Severity]>([
     [[{ method: 'nvd', score: 'MODERATE' }], 'medium'],

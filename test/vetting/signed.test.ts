@@ -21,8 +21,8 @@ it('a scan names every flaw, excused ones too, and is as old as its oldest data'
   expect(scan?.database?.lastUpdate).toBe('2026-10-20T00:00:00.000Z');
   expect(scan?.found.map(({ purl }) => purl)).toEqual(['pkg:npm/%40a/b@1.0.0', 'pkg:npm/%40a/b@1.0.0']);
   expect(readVulns(scan && vulnsPredicate(scan))?.found).toEqual([
-    { id: 'CVE-2026-1', severity: 'medium' },
-    { id: 'CVE-2026-2', severity: 'high' },
+    { id: 'CVE-2026-1', severity: 'medium', purl: 'pkg:npm/%40a/b@1.0.0' },
+    { id: 'CVE-2026-2', severity: 'high', purl: 'pkg:npm/%40a/b@1.0.0' },
   ]);
 });
 

@@ -2,7 +2,7 @@ import type { Accepted, Asked } from '../evidence.ts';
 import { type Exception, matches, type Rule } from '../policy/index.ts';
 import { matchesAny } from '../policy/pattern.ts';
 import type { ServerPredicate } from '../predicate/server.ts';
-import { isWorse, type ScanSummary } from '../predicate/vulns.ts';
+import { isWorse, type ScanSummary, type Vulnerability } from '../predicate/vulns.ts';
 import type { Check, CheckId } from '../verdict.ts';
 import { beyond } from './permissions.ts';
 import { compareVersions } from './version.ts';
@@ -71,14 +71,30 @@ export function blocksDrift(drift: Rule['drift']): boolean {
   return Object.values(drift ?? {}).includes('block');
 }
 
+/** Packages of one flaw that are named. */
+const SHOWN = 3;
+
+/** Packages that are built from one source share its flaws: each of them once, as bad as the worst of what it is found in. */
+function flaws(found: ScanSummary['found']): readonly (Vulnerability & { readonly packages: readonly string[] })[] {
+  const byId = Map.groupBy(found, ({ id }) => id);
+  return [...byId].map(([id, all]) => ({
+    id,
+    severity: all.map(({ severity }) => severity).reduce((a, b) => (isWorse(b, a) ? b : a)),
+    packages: [...new Set(all.flatMap(({ purl }) => purl ?? []))],
+  }));
+}
+
 /** @param excused whether an exception covers this advisory */
 export function checkAdvisories(
   scan: ScanSummary,
   ceiling: NonNullable<Rule['allow']['advisories']>,
   excused: (advisory: string) => boolean,
 ): Check {
-  const found = scan.found.filter(({ id, severity }) => isWorse(severity, ceiling) && !excused(id));
-  const named = found.slice(0, 10).map(({ id, severity }) => `${id} (${severity})`);
+  const found = flaws(scan.found.filter(({ id, severity }) => isWorse(severity, ceiling) && !excused(id)));
+  const named = found.slice(0, 10).map(({ id, severity, packages }) => {
+    const shown = packages.length > SHOWN ? [...packages.slice(0, SHOWN), `${packages.length - SHOWN} more`] : packages;
+    return `${id} (${severity}${shown.length > 0 ? ` in ${shown.join(', ')}` : ''})`;
+  });
   const more = found.length > named.length ? ` and ${found.length - named.length} more` : '';
   const detail = found.length > 0 ? `${named.join(', ')}${more}` : `Nothing worse than ${ceiling} is known`;
   return check('known-vulnerable', found.length === 0, detail, 'vulns');

@@ -17,6 +17,8 @@ const schema = z.object({
         z.object({
           id: z.string().min(1),
           severity: z.array(z.object({ method: z.string(), score: z.union([z.string(), z.number()]) })).default([]),
+          // Of any form, by whoever scanned; what isn't ours is left out.
+          annotations: z.unknown().optional(),
         }),
       )
       .max(100_000),
@@ -69,11 +71,19 @@ export function readVulns(predicate: unknown): ScanSummary | undefined {
   if (!parsed) return undefined;
   return {
     finished: new Date(parsed.metadata.scanFinishedOn),
-    found: parsed.scanner.result.map(({ id, severity }) => ({
-      id,
-      severity: worst(severity.map(({ score }) => score)),
-    })),
+    found: parsed.scanner.result.map(({ id, severity, annotations }) => {
+      const purl = purlOf(annotations);
+      return { id, severity: worst(severity.map(({ score }) => score)), ...(purl === undefined ? {} : { purl }) };
+    }),
   };
+}
+
+const annotated = z.array(z.looseObject({ purl: z.string().max(500).optional() })).max(100);
+
+/** The first package URL; it is shown to people, so that one with anything but printable ASCII is none. */
+function purlOf(annotations: unknown): string | undefined {
+  const said = annotated.safeParse(annotations).data?.find(({ purl }) => purl !== undefined)?.purl;
+  return said !== undefined && /^pkg:[!-~]+$/.test(said) ? said : undefined;
 }
 
 export function isWorse(one: Severity, than: Severity): boolean {

@@ -17,6 +17,7 @@ import {
   parsePolicy,
   provenancePredicate,
   publicPem,
+  type Scan,
   type ServerPredicate,
   signImage,
   vulnsPredicate,
@@ -67,7 +68,7 @@ const say = (type: string, predicate: unknown, key = team) =>
 const sign = (key = team) => signImage(store, image.index, keySigner(key), NOW);
 const server = (changes: Partial<ServerPredicate> = {}, key = team) =>
   say(PREDICATES.server, { ...SERVER, ...changes }, key);
-const scan = (found: readonly { id: string; severity: 'low' | 'high' | 'critical' }[], finished = NOW) =>
+const scan = (found: Scan['found'], finished = NOW) =>
   say(
     PREDICATES.vulns,
     vulnsPredicate({ scanner: { uri: 'urn:x', version: '1' }, started: finished, finished, found }),
@@ -293,6 +294,21 @@ describe('what a rule allows', () => {
       await failed({ allow: { advisories: 'low' } }, { exceptions: [{ ...exception, advisory: 'GHSA-2' }] }),
     ).toEqual([]);
   });
+});
+
+test('a flaw of packages that share a source is told once, with both', async () => {
+  const flaw = { id: 'CVE-2026-1', severity: 'high' as const };
+  await sign();
+  await scan([
+    { ...flaw, purl: 'pkg:deb/debian/libc6@2.41-12' },
+    { ...flaw, purl: 'pkg:deb/debian/libc-bin@2.41-12' },
+    { id: 'GHSA-1', severity: 'critical' },
+  ]);
+  const evidence = await gather(store, image.index, { platforms: 'none' });
+  const failed = failures(judge(await policyOf({ allow: { advisories: 'low' } }), evidence, NOW));
+  expect(failed.map(({ detail }) => detail)).toEqual([
+    'CVE-2026-1 (high in pkg:deb/debian/libc6@2.41-12, pkg:deb/debian/libc-bin@2.41-12), GHSA-1 (critical)',
+  ]);
 });
 
 describe('an exception', () => {
