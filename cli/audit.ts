@@ -2,7 +2,6 @@ import { Command, Option } from 'commander';
 import { lockDigest } from '../builders/index.ts';
 import { isFault, McpBuildError } from '../errors/index.ts';
 import { writeAtomic } from '../files/index.ts';
-import { SEVERITIES } from '../trust/index.ts';
 import {
   checkTogether,
   decide,
@@ -16,6 +15,7 @@ import {
   sarif,
 } from '../vetting/index.ts';
 import { permissionsCommand } from './audit-permissions.ts';
+import { auditLine, auditTable } from './audit-table.ts';
 import { advisoriesApi } from './line/advisories.ts';
 import { type Audited, auditLock } from './line/audit.ts';
 import { imageTarget } from './line/audit-image.ts';
@@ -36,7 +36,7 @@ import { findImage, type RegistryOptions } from './line/image.ts';
 import { judgeImage } from './line/watch.ts';
 import { examples, jsonOption, repeated } from './options.ts';
 import { certificatesOption, plainHttpOption, type RegistryFlags, registryOptions } from './registry.ts';
-import { table, terminal } from './terminal.ts';
+import { terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 const FORMATS = ['table', 'json', 'sarif', 'markdown', 'html'] as const;
@@ -242,7 +242,7 @@ function render(format: (typeof FORMATS)[number], { document, reports, audited, 
     case 'html':
       return html(reports);
     case 'table':
-      return [...audited.map((one) => describe(one, all)), ...about.map(line)].join('\n\n');
+      return [...audited.map((one) => auditTable(one, all)), ...about.map(auditLine)].join('\n\n');
   }
 }
 
@@ -284,37 +284,4 @@ function togetherReport(
 
 function summary({ name, findings, refused, packages }: Audited) {
   return { name, packages: packages.length, findings, refused: refused.length };
-}
-
-function describe({ name, findings, refused, packages }: Audited, all: boolean): string {
-  const shown = findings.filter(({ severity, excepted }) => all || (severity !== 'none' && !excepted));
-  const rows = shown.map((one) => [
-    refused.includes(one) ? '✗' : one.excepted ? '○' : '·',
-    one.severity,
-    one.code,
-    one.subject,
-    one.message,
-  ]);
-  const counts = [...SEVERITIES].reverse().flatMap((severity) => {
-    const count = findings.filter((one) => one.severity === severity && !one.excepted).length;
-    return count > 0 ? [`${count} ${severity === 'none' ? 'facts' : severity}`] : [];
-  });
-  const verdict =
-    refused.length > 0 ? `REFUSED: ${refused.length} of ${findings.length} findings` : 'nothing is refused';
-  const ways = refused
-    .slice(0, 20)
-    .flatMap(({ subject, path, remedy, evidence }) => [
-      `  ${subject}${path && path.length > 1 ? `  (${path.join(' → ')})` : ''}`,
-      ...evidence.slice(0, 5).map((line) => `    ${line}`),
-      `    fix: ${remedy}`,
-    ]);
-  return [
-    ...(rows.length > 0 ? [table(rows)] : []),
-    ...ways,
-    `${name}: ${packages.length} packages, ${counts.join(', ') || 'no findings'}; ${verdict}`,
-  ].join('\n');
-}
-
-function line({ severity, code, subject, message }: Finding): string {
-  return `· ${severity}  ${code}  ${subject}  ${message}`;
 }

@@ -146,8 +146,22 @@ export interface Finding {
   readonly path?: readonly string[];
   /** Not in the lock that this one follows. */
   readonly isNew?: boolean;
+  /** Of what nobody could be asked about: reports tell what has `source` and `what` in common as one. */
+  readonly silence?: Silence;
   /** Accepted by the policy, and why. */
   readonly excepted?: { readonly reason: string; readonly expires: string };
+}
+
+/** Characters of `why`: an address cut short would be another reason for each package. */
+export const WHY = 600;
+
+/** Who said nothing, of what, and why. */
+export interface Silence {
+  /** `npm registry "default"`: the same for all that it didn't speak of. */
+  readonly source: string;
+  /** The sentence on it up to the packages. */
+  readonly what: string;
+  readonly why: string;
 }
 
 type Details = Partial<Omit<Finding, 'code' | 'subject' | 'message'>>;

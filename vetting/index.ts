@@ -28,6 +28,7 @@ export {
   reviewPermissions,
   type Used,
 } from './permissions.ts';
+export { type Gathered, gathered } from './report/gathered.ts';
 export { html } from './report/html.ts';
 export { markdown } from './report/markdown.ts';
 export type { Report } from './report/report.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Artifact, Lock, NpmArtifact } from '../builders/index.ts';
+import { type Artifact, LOCAL_INDEX, type Lock, type NpmArtifact } from '../builders/index.ts';
 import type { Contents } from './content/contents.ts';
 
 /** One package of a server's tree: all files of one name and version. */
@@ -40,6 +40,13 @@ export function refOf({ kind, name, version }: Pick<Artifact, 'kind' | 'name' | 
 /** `npm:zod`: how policies name packages of every version. */
 export function nameOf({ kind, name }: Pick<Package, 'kind' | 'name'>): string {
   return `${kind === 'wheel' ? 'pypi' : kind}:${name}`;
+}
+
+/** Where a package is from, as a report names it: by the name that its lock has for the index. */
+export function indexOf({ kind, files }: Pick<Package, 'kind' | 'files'>): string {
+  const index = files[0]?.index ?? 'default';
+  if (index === LOCAL_INDEX) return 'files of this machine';
+  return `${kind === 'npm' ? 'npm registry' : 'index'} "${index}"`;
 }
 
 /** Two spellings of one file of one lock: what reading results are kept under. */

@@ -1,7 +1,7 @@
 import { matches } from '../../trust/index.ts';
 import type { Known } from '../audit.ts';
-import { type Finding, type FindingCode, finding, printed } from '../finding.ts';
-import { fileKey, nameOf, type Package } from '../tree.ts';
+import { type Finding, type FindingCode, finding, printed, WHY } from '../finding.ts';
+import { fileKey, indexOf, nameOf, type Package } from '../tree.ts';
 import type { Contents, Place } from './contents.ts';
 import { checkLicence } from './licence.ts';
 import { merge } from './merge.ts';
@@ -26,6 +26,11 @@ export function checkContents(known: Known): readonly Finding[] {
           : finding('not-checked', one.ref, 'Its archive could not be fetched, so nobody knows what it holds', {
               severity: 'high',
               evidence: [printed(why)],
+              silence: {
+                source: indexOf(one),
+                what: 'Archives could not be fetched, so nobody knows what they hold, of',
+                why: printed(why, WHY),
+              },
             }),
       );
     }

@@ -1,5 +1,6 @@
 import type { Known } from '../audit.ts';
-import { type Finding, finding, printed } from '../finding.ts';
+import { type Finding, finding, printed, WHY } from '../finding.ts';
+import { indexOf } from '../tree.ts';
 
 /** What the index that a package came from says of it today. */
 export type Listing =
@@ -22,12 +23,14 @@ export type Listing =
 export function checkListings({ packages, listings }: Known): readonly Finding[] {
   if (!listings) return [];
   const found: Finding[] = [];
-  for (const { ref, files } of packages) {
+  for (const one of packages) {
+    const { ref, files } = one;
     const listing = listings.get(ref);
     if (!listing) continue;
-    if (listing.state === 'unreachable')
-      found.push(finding('not-checked', ref, `Its index could not be asked: ${printed(listing.reason)}`));
-    else if (listing.state === 'gone') found.push(finding('withdrawn', ref, 'Its index no longer lists it'));
+    if (listing.state === 'unreachable') {
+      const silence = { source: indexOf(one), what: 'Could not be asked about', why: printed(listing.reason, WHY) };
+      found.push(finding('not-checked', ref, `Its index could not be asked: ${printed(listing.reason)}`, { silence }));
+    } else if (listing.state === 'gone') found.push(finding('withdrawn', ref, 'Its index no longer lists it'));
     else {
       for (const { file, integrity } of files) {
         const hashes = listing.hashes.get(file);

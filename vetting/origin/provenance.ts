@@ -1,7 +1,7 @@
 import { matches } from '../../trust/index.ts';
 import type { Known } from '../audit.ts';
-import { type Finding, finding, printed } from '../finding.ts';
-import { nameOf, type Package } from '../tree.ts';
+import { type Finding, finding, printed, WHY } from '../finding.ts';
+import { indexOf, nameOf, type Package } from '../tree.ts';
 
 /** Where a package was built, as a certificate says it. */
 export interface Origin {
@@ -37,7 +37,7 @@ export function checkProvenance({ packages, provenance, previous, rules }: Known
       must: required(one, rules.requireProvenance),
       before: pinned(one, previous?.packages ?? [], said),
     };
-    return judge(one.ref, said, expected);
+    return judge(one, said, expected);
   });
 }
 
@@ -80,10 +80,11 @@ function originsOf(packages: readonly Package[]): readonly Origin[] {
 }
 
 function judge(
-  ref: string,
+  one: Package,
   { signature, attestation }: Provenance,
   { repository, must, before }: Expected,
 ): readonly Finding[] {
+  const { ref } = one;
   const found: Finding[] = [];
   if (signature.state === 'invalid')
     found.push(
@@ -110,16 +111,17 @@ function judge(
         );
       }
       break;
-    case 'unknown':
+    case 'unknown': {
+      const why = printed(attestation.reason, WHY);
+      const promised = must || before.some(({ origins }) => origins.length > 0);
       found.push(
-        finding(
-          'not-checked',
-          ref,
-          `Its provenance could not be read: ${printed(attestation.reason)}`,
-          must || before.some(({ origins }) => origins.length > 0) ? { severity: 'high' } : {},
-        ),
+        finding('not-checked', ref, `Its provenance could not be read: ${printed(attestation.reason)}`, {
+          silence: { source: indexOf(one), what: 'Gave no provenance that could be read of', why },
+          ...(promised ? { severity: 'high' as const } : {}),
+        }),
       );
       break;
+    }
     case 'invalid':
       found.push(finding('attestation-invalid', ref, `Its provenance does not verify: ${printed(attestation.reason)}`));
       break;

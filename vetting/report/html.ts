@@ -1,5 +1,6 @@
 import { type Finding, printed } from '../finding.ts';
 import { nameOf, type Package } from '../tree.ts';
+import { type Gathered, gathered } from './gathered.ts';
 import { ageOf, type Report, titleOf } from './report.ts';
 import { STYLE } from './style.ts';
 
@@ -66,27 +67,28 @@ ${tree(report)}`;
 const MINOR = 8;
 
 function cards(told: readonly Finding[], refused: readonly Finding[]): string {
-  const shown = (some: readonly Finding[]) => some.map((one) => card(one, refused.includes(one))).join('\n');
+  const all = gathered(told, refused);
+  const shown = (some: readonly Gathered[]) => some.map(card).join('\n');
   // That nothing was compared with is no minor thing to whoever reads that nothing was refused.
-  const minor = told.filter(
-    (one) => one.severity === 'low' && !refused.includes(one) && !one.code.startsWith('advisories-'),
+  const minor = all.filter(
+    (one) => one.finding.severity === 'low' && !one.refused && !one.finding.code.startsWith('advisories-'),
   );
-  if (minor.length <= MINOR) return shown(told);
+  if (minor.length <= MINOR) return shown(all);
   const kinds = new Map<string, number>();
-  for (const one of minor) kinds.set(titleOf(one), (kinds.get(titleOf(one)) ?? 0) + 1);
+  for (const { finding } of minor) kinds.set(titleOf(finding), (kinds.get(titleOf(finding)) ?? 0) + 1);
   const what = [...kinds].map(([title, count]) => `${title}${count > 1 ? ` ×${count}` : ''}`).join(', ');
-  return `${shown(told.filter((one) => !minor.includes(one)))}
+  return `${shown(all.filter((one) => !minor.includes(one)))}
 <details><summary>${minor.length} of low severity <span class="small">${escaped(what)}</span></summary>
 ${shown(minor)}
 </details>`;
 }
 
-function card(one: Finding, refused: boolean): string {
-  const { severity, subject, message, evidence, remedy, path, code, fixed } = one;
+function card({ finding, refused, subjects }: Gathered): string {
+  const { severity, subject, message, evidence, remedy, path, code, fixed } = finding;
   return `<article class="${severity}">
-<h3><span class="badge">${severity}</span> ${escaped(titleOf(one))} <code>${escaped(subject)}</code>${refused ? ' <span class="refused">refused</span>' : ''}</h3>
+<h3><span class="badge">${severity}</span> ${escaped(titleOf(finding))} <code>${escaped(subject)}</code>${refused ? ' <span class="refused">refused</span>' : ''}</h3>
 <p>${escaped(message)}</p>
-${evidence.length === 0 ? '' : `<pre>${escaped(evidence.slice(0, 40).join('\n'))}</pre>`}
+${evidence.length === 0 ? '' : `<pre>${escaped(evidence.slice(0, 40).join('\n'))}</pre>`}${subjects.length > 1 ? `<details><summary>All ${subjects.length}</summary><pre>${escaped(subjects.join('\n'))}</pre></details>` : ''}
 <p class="small">${path && path.length > 1 ? `${path.map(escaped).join(' → ')}<br>` : ''}${escaped(remedy).replace(/`([^`]+)`/g, '<code>$1</code>')}${fixed === undefined ? '' : ` Fixed in ${escaped(fixed)}.`} <code>${escaped(code)}</code></p>
 </article>`;
 }

@@ -1,4 +1,4 @@
-import type { Finding } from '../finding.ts';
+import { type Gathered, gathered } from './gathered.ts';
 import { ageOf, type Report, titleOf } from './report.ts';
 
 /** Rows of one table; a job summary has a size that it must not pass. */
@@ -14,20 +14,16 @@ function one(report: Report): string {
   const told = findings.filter(({ severity, excepted }) => severity !== 'none' && !excepted);
   const facts = findings.filter(({ severity }) => severity === 'none');
   const excepted = findings.filter((found) => found.excepted);
+  const rows = gathered(told, refused);
   const news = findings.filter(({ isNew }) => isNew);
   return [
     `### ${refused.length > 0 ? '❌' : '✅'} ${text(name)}`,
     '',
     `\`${code(source)}\`${lock === undefined ? '' : `, ${packages.length} packages`}: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${told.length} findings, ${facts.length} facts; ${lock === undefined ? '' : `${ageOf(report)}; `}${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
     ...(told.length > 0
-      ? [
-          '',
-          '| | severity | what | where | |',
-          '|---|---|---|---|---|',
-          ...told.slice(0, ROWS).map((found) => row(found, refused.includes(found))),
-        ]
+      ? ['', '| | severity | what | where | |', '|---|---|---|---|---|', ...rows.slice(0, ROWS).map(row)]
       : []),
-    ...(told.length > ROWS ? [`… and ${told.length - ROWS} more.`] : []),
+    ...(rows.length > ROWS ? [`… and ${rows.length - ROWS} more.`] : []),
     ...(news.length > 0
       ? [
           '',
@@ -54,7 +50,7 @@ function one(report: Report): string {
   ].join('\n');
 }
 
-function row(found: Finding, refused: boolean): string {
+function row({ finding: found, refused }: Gathered): string {
   const { severity, subject, message, remedy, path } = found;
   const way = path && path.length > 1 ? `<br>via ${path.slice(0, -1).map(text).join(' → ')}` : '';
   return `| ${refused ? '❌' : ''} | ${severity} | ${text(titleOf(found))} | \`${code(subject)}\`${way} | ${text(message)}<br>*${text(remedy)}* |`;

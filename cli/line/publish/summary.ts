@@ -1,4 +1,5 @@
 import type { ExitCode } from '../../../errors/index.ts';
+import { gathered } from '../../../vetting/index.ts';
 import { markdownTable, quoted } from '../markdown.ts';
 import type { Outcome } from './many.ts';
 
@@ -70,8 +71,8 @@ export function markdownOf(outcomes: readonly Outcome[]): string {
   const findings = outcomes.flatMap((one) =>
     one.status === 'failed'
       ? []
-      : one.findings.map(
-          ({ code, severity, subject, message }) =>
+      : gathered(one.findings).map(
+          ({ finding: { code, severity, subject, message } }) =>
             `- ${quoted(one.name)}: ${severity} ${quoted(code)} ${quoted(subject)} ${quoted(message)}`,
         ),
   );
