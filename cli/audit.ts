@@ -273,6 +273,7 @@ function togetherReport(
     refused,
     packages: [],
     contents: new Map(),
+    unfetched: new Map(),
     provenance: undefined,
     tools: undefined,
     advisories: undefined,

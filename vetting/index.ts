@@ -31,7 +31,7 @@ export {
 export { type Gathered, gathered } from './report/gathered.ts';
 export { html } from './report/html.ts';
 export { markdown } from './report/markdown.ts';
-export type { Report } from './report/report.ts';
+export { type Report, unreadLine, unreadOf } from './report/report.ts';
 export { sarif } from './report/sarif.ts';
 export { examineTools, type ToolItem, type ToolList } from './tools/check.ts';
 export { checkTogether } from './tools/shadowing.ts';

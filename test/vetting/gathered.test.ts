@@ -29,7 +29,7 @@ function report(rules: Partial<VettingRules> = {}, findings = silent()) {
   const decided = decide(findings, { ...DEFAULT_VETTING, ...rules }, now);
   const rest = { provenance: undefined, tools: undefined, advisories: undefined, policy: undefined };
   const about = { name: 'server', source: 'npm:server@1.0.0', lock: sha256('lock'), version: '0.1.0', now };
-  return { ...decided, ...about, ...rest, packages, contents: new Map() };
+  return { ...decided, ...about, ...rest, packages, contents: new Map(), unfetched: new Map() };
 }
 
 const count = (text: string, part: string) => text.split(part).length - 1;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { auditTable } from '../../cli/audit-table.ts';
 import { sha256 } from '../../digest/index.ts';
-import { finding, html, markdown, type Report, sarif } from '../../vetting/index.ts';
+import { fileKey, finding, html, markdown, type Report, sarif } from '../../vetting/index.ts';
 import { npmPackage } from './packages.ts';
 
 const evil = '<script>alert(1)</script> | ![x](https://x.test) @team `"\'';
@@ -20,6 +21,7 @@ const report: Report = {
   refused: [bad],
   packages: [server, dep],
   contents: new Map(),
+  unfetched: new Map(),
   provenance: new Map([
     [
       'npm:dep@1.0.0',
@@ -98,6 +100,24 @@ describe('a report', () => {
     expect(again.runs[0]?.results.map((one) => one.partialFingerprints)).toEqual(
       run?.results.map((one) => one.partialFingerprints),
     );
+  });
+
+  it('says what nobody has read, where the policy ignores or accepts that', () => {
+    const missing = npmPackage('missing', '1.0.0', { integrity: `sha256-${Buffer.alloc(32, 1).toString('base64')}` });
+    const all = { ...report, packages: [server, dep, missing], findings: [fact], refused: [] };
+    const partial: Report = { ...all, unfetched: new Map([[fileKey(missing.files[0]!), 'down']]) };
+    const page = html([partial]);
+    expect(page).toMatch(/<title>server: nothing refused, but 1 package was not read<\/title>/);
+    expect(page).toMatch(/<header class="warn">\s*<p class="verdict">Nothing refused, but 1 package was not read</);
+    expect(page).toMatch(/<h2>Not read<\/h2>.*npm:missing@1\.0\.0/s);
+    expect(markdown([partial])).toMatch(/^### ⚠️ server\n.*\*\*1 package was not read\*\*.*- `npm:missing@1\.0\.0`\n/s);
+    expect(auditTable(partial, false)).toMatch(/nothing is refused, and 1 package was not read$/);
+    expect(html([all])).toContain('<p class="verdict">Nothing refused</p>');
+    expect(markdown([all])).toMatch(/^### ✅ server/);
+    expect(`${html([all])}${markdown([all])}${auditTable(all, false)}`).not.toMatch(/not read/i);
+    // What is refused stays the verdict.
+    expect(html([{ ...partial, refused: [bad] }])).toContain('<p class="verdict">Refused</p>');
+    expect(markdown([{ ...partial, refused: [bad] }])).toMatch(/^### ❌ .*1 package was not read/s);
   });
 
   it('on several servers together has what is said of them, and nothing of packages', () => {

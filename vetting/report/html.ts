@@ -1,7 +1,7 @@
 import { type Finding, printed } from '../finding.ts';
 import { nameOf, type Package } from '../tree.ts';
 import { type Gathered, gathered } from './gathered.ts';
-import { ageOf, type Report, titleOf } from './report.ts';
+import { ageOf, type Report, titleOf, unreadLine, unreadOf } from './report.ts';
 import { STYLE } from './style.ts';
 
 /** Nodes of a tree that are written out; one package needed by many would otherwise be there a thousand times. */
@@ -9,7 +9,10 @@ const NODES = 5000;
 
 /** One file without scripts, pictures or anything from elsewhere: it can be mailed, archived, and opened in ten years. */
 export function html(reports: readonly Report[]): string {
-  const refused = reports.some((one) => one.refused.length > 0);
+  const verdict = verdictOf(
+    reports.flatMap((one) => one.refused),
+    reports.flatMap(unreadOf),
+  );
   const title = reports.map(({ name }) => name).join(', ');
   return `<!doctype html>
 <html lang="en">
@@ -17,7 +20,7 @@ export function html(reports: readonly Report[]): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escaped(title)}: ${refused ? 'refused' : 'nothing refused'}</title>
+<title>${escaped(title)}: ${verdict.toLowerCase()}</title>
 <style>${STYLE}</style>
 </head>
 <body>
@@ -28,15 +31,21 @@ ${reports.map(section).join('\n')}
 `;
 }
 
+function verdictOf(refused: readonly Finding[], unread: readonly string[]): string {
+  if (refused.length > 0) return 'Refused';
+  return unread.length > 0 ? `Nothing refused, but ${unreadLine(unread)}` : 'Nothing refused';
+}
+
 function section(report: Report): string {
   const { name, source, lock, findings, refused, packages, policy } = report;
   const told = findings.filter(({ severity, excepted }) => severity !== 'none' && !excepted);
   const excepted = findings.filter((one) => one.excepted);
   const facts = findings.filter((one) => one.severity === 'none' && !one.excepted);
   const news = findings.filter(({ isNew }) => isNew);
+  const unread = unreadOf(report);
   return `<main>
-<header class="${refused.length > 0 ? 'bad' : 'good'}">
-<p class="verdict">${refused.length > 0 ? 'Refused' : 'Nothing refused'}</p>
+<header class="${refused.length > 0 ? 'bad' : unread.length > 0 ? 'warn' : 'good'}">
+<p class="verdict">${verdictOf(refused, unread)}</p>
 <h1>${escaped(name)}</h1>
 <p><code>${escaped(source)}</code> · ${lock === undefined ? '' : `${packages.length} packages · `}${told.length} findings, ${facts.length} facts</p>
 <p class="small">${lock === undefined ? '' : `Lock <code>${escaped(lock)}</code><br>`}${escaped(policy === undefined ? 'Default policy' : `Policy ${policy}`)}${lock === undefined ? '' : `; ${escaped(ageOf(report))}`}.</p>
@@ -44,6 +53,7 @@ function section(report: Report): string {
 ${lock === undefined ? '' : `<nav><a href="#${anchor(name)}-findings">Findings</a> <a href="#${anchor(name)}-tools">Tools</a> <a href="#${anchor(name)}-reach">Reach</a> <a href="#${anchor(name)}-provenance">Provenance</a> <a href="#${anchor(name)}-tree">Dependencies</a></nav>`}
 <h2 id="${anchor(name)}-findings">Findings</h2>
 ${told.length === 0 ? '<p>None.</p>' : cards(told, refused)}
+${unread.length === 0 ? '' : `<h2>Not read</h2><p>Archives could not be fetched, so nobody knows what is in them:</p><pre>${escaped(unread.join('\n'))}</pre>`}
 ${news.length === 0 ? '' : `<h2>New since the previous lock</h2><ul>${news.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.message)}</li>`).join('')}</ul>`}
 ${excepted.length === 0 ? '' : `<h2>Accepted by exception</h2><ul>${excepted.map((one) => `<li><code>${escaped(one.subject)}</code> ${escaped(one.code)}: ${escaped(one.excepted?.reason ?? '')} <span class="small">until ${escaped(one.excepted?.expires ?? '')}</span></li>`).join('')}</ul>`}
 ${lock === undefined ? '' : about(report, facts)}

@@ -1,5 +1,5 @@
 import { type Gathered, gathered } from './gathered.ts';
-import { ageOf, type Report, titleOf } from './report.ts';
+import { ageOf, type Report, titleOf, unreadLine, unreadOf } from './report.ts';
 
 /** Rows of one table; a job summary has a size that it must not pass. */
 const ROWS = 200;
@@ -16,14 +16,26 @@ function one(report: Report): string {
   const excepted = findings.filter((found) => found.excepted);
   const rows = gathered(told, refused);
   const news = findings.filter(({ isNew }) => isNew);
+  const unread = unreadOf(report);
   return [
-    `### ${refused.length > 0 ? '❌' : '✅'} ${text(name)}`,
+    `### ${refused.length > 0 ? '❌' : unread.length > 0 ? '⚠️' : '✅'} ${text(name)}`,
     '',
-    `\`${code(source)}\`${lock === undefined ? '' : `, ${packages.length} packages`}: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${told.length} findings, ${facts.length} facts; ${lock === undefined ? '' : `${ageOf(report)}; `}${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
+    `\`${code(source)}\`${lock === undefined ? '' : `, ${packages.length} packages`}: ${refused.length > 0 ? `**${refused.length} refused**, ` : ''}${unread.length > 0 ? `**${unreadLine(unread)}**, ` : ''}${told.length} findings, ${facts.length} facts; ${lock === undefined ? '' : `${ageOf(report)}; `}${policy === undefined ? 'default policy' : `policy \`${code(policy)}\``}.`,
     ...(told.length > 0
       ? ['', '| | severity | what | where | |', '|---|---|---|---|---|', ...rows.slice(0, ROWS).map(row)]
       : []),
     ...(rows.length > ROWS ? [`… and ${rows.length - ROWS} more.`] : []),
+    ...(unread.length > 0
+      ? [
+          '',
+          '<details><summary>Not read: archives that could not be fetched</summary>',
+          '',
+          ...unread.slice(0, ROWS).map((ref) => `- \`${code(ref)}\``),
+          ...(unread.length > ROWS ? [`- … and ${unread.length - ROWS} more`] : []),
+          '',
+          '</details>',
+        ]
+      : []),
     ...(news.length > 0
       ? [
           '',

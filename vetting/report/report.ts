@@ -3,7 +3,7 @@ import type { Contents } from '../content/contents.ts';
 import { FINDINGS, type Finding } from '../finding.ts';
 import type { Provenance } from '../origin/provenance.ts';
 import type { ToolList } from '../tools/check.ts';
-import type { Package } from '../tree.ts';
+import { fileKey, type Package } from '../tree.ts';
 
 /** Everything that a reviewer is shown of one server, or of several together. */
 export interface Report {
@@ -16,6 +16,8 @@ export interface Report {
   readonly refused: readonly Finding[];
   readonly packages: readonly Package[];
   readonly contents: ReadonlyMap<string, Contents>;
+  /** Why archives could not be had, by `fileKey`. */
+  readonly unfetched: ReadonlyMap<string, string>;
   readonly provenance: ReadonlyMap<string, Provenance> | undefined;
   readonly tools: ToolList | undefined;
   /** What was compared with, and of when. */
@@ -36,4 +38,14 @@ export function ageOf({ advisories }: Pick<Report, 'advisories'>): string {
   if (!advisories) return 'no advisories were compared with';
   const dates = [...advisories.collected].map(([name, date]) => `${name} of ${date.toISOString().slice(0, 10)}`);
   return `advisories from ${advisories.from}: ${dates.join(', ')}`;
+}
+
+/** The packages whose archives nobody has read, by `ref`: whatever a policy makes of that, they have not passed. */
+export function unreadOf({ packages, unfetched }: Pick<Report, 'packages' | 'unfetched'>): readonly string[] {
+  return packages.filter(({ files }) => files.some((file) => unfetched.has(fileKey(file)))).map(({ ref }) => ref);
+}
+
+/** `1 package was not read`. */
+export function unreadLine(unread: readonly string[]): string {
+  return unread.length === 1 ? '1 package was not read' : `${unread.length} packages were not read`;
 }

@@ -3,8 +3,8 @@ export const STYLE = `
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--dim:#9aa4b2;--line:#333b47;--paper:#14181f;--panel:#1b212a;--bad:#ff8a80;--warn:#f5b661;--low:#9cc0f0;--good:#6fd6a3}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:70rem;padding:1.5rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 h1{margin:.1em 0;font-size:1.8rem;overflow-wrap:anywhere}h2{margin:2em 0 .6em;font-size:1.25rem;border-bottom:1px solid var(--line)}h3{margin:0;font-size:1rem;font-weight:600}
-header{border-left:6px solid var(--good);background:var(--panel);padding:1rem 1.25rem;border-radius:6px}header.bad{border-color:var(--bad)}
-.verdict{margin:0;font-weight:700;color:var(--good)}.bad .verdict{color:var(--bad)}header p{margin:.3em 0}
+header{border-left:6px solid var(--good);background:var(--panel);padding:1rem 1.25rem;border-radius:6px}header.bad{border-color:var(--bad)}header.warn{border-color:var(--warn)}
+.verdict{margin:0;font-weight:700;color:var(--good)}.bad .verdict{color:var(--bad)}.warn .verdict{color:var(--warn)}header p{margin:.3em 0}
 nav{margin:1rem 0;display:flex;gap:1rem;flex-wrap:wrap}a{color:var(--low)}
 code,pre{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}pre{background:var(--panel);padding:.6rem .8rem;border-radius:4px;white-space:pre-wrap;margin:.5em 0}
 article{border:1px solid var(--line);border-left:5px solid var(--dim);border-radius:6px;padding:.7rem 1rem;margin:.7rem 0}article p{margin:.35em 0}
