@@ -1,6 +1,6 @@
 import type { Known } from '../audit.ts';
 import { type Finding, finding, printed } from '../finding.ts';
-import { CERTAIN, examine } from './poisoning.ts';
+import { examine } from './poisoning.ts';
 import { textsOf } from './texts.ts';
 
 /** Something that a server offers: a tool, prompt, resource or template. */
@@ -56,7 +56,7 @@ export function examineTools(server: string, list: ToolList): readonly Finding[]
         `Its text reads like instructions to a model: ${result.signals.map(({ title }) => title).join(', ')}`,
         {
           // A single weak sign is for a person to look at; docs/vetting.md says how often it errs.
-          ...(result.score < CERTAIN ? { severity: 'medium' as const } : {}),
+          ...(result.certain ? {} : { severity: 'medium' as const }),
           evidence: result.signals.slice(0, 10).map(({ at, excerpt }) => `${at}: ${printed(excerpt)}`),
         },
       ),

@@ -178,16 +178,16 @@ const WORD = /[\p{L}\p{N}.][\p{L}\p{N}'.\-_/~]*/gu;
 /** What must not be handed over or obeyed is spared; and words that mean something else together. */
 const SPARED = new RegExp(
   [
-    "\\b(?:do not|don't|never|avoid|must not|should not|without|no)\\b[^.,;]{0,12}\\b(?:includ|send|pass|shar|put|stor|expos|enter|provid|submit|paste|hardcod|commit)\\w*\\b[^.;]*",
+    "\\b(?:do not|don't|never|avoid|must not|should not|without|no)\\b[^.,;\\n]{0,12}\\b(?:includ|send|pass|shar|put|stor|expos|enter|provid|submit|paste|hardcod|commit)\\w*\\b[^.;\\n]*",
     '\\b(?:as|is|are) (?:untrusted|data)\\b.*',
     '\\bnever (?:as )?instructions\\b',
-    "\\b(?:do not|don't|never) (?:follow|obey|execute|trust)\\b[^.;]*\\b(?:instructions|commands|content|it|them)\\b",
+    "\\b(?:do not|don't|never) (?:follow|obey|execute|trust)\\b[^.;\\n]*\\b(?:instructions|commands|content|it|them)\\b",
     '\\b(?:user agents?|agent strings|rate limits?|training data|remember me)\\b',
     // What the server is given is not what is taken from it; who is asked openly may refuse; and nobody's address.
     '\\boverrid(?:es?|ing) the environment variable \\w{1,60}\\b',
     '\\bas environment variables\\b',
     '\\bask the user to provide (?:it|them|the \\w{1,20} id)\\b',
-    "\\breturns? an? [45]\\d\\d [^.;]{0,25}response if the user (?:does not|doesn't) have permissions?\\b",
+    "\\breturns? an? [45]\\d\\d [^.;\\n]{0,25}response if the user (?:does not|doesn't) have permissions?\\b",
     '\\b[\\w.+-]{1,40}@example\\.(?:com|org|net)\\b',
   ].join('|'),
   'g',
@@ -206,44 +206,48 @@ const FORMS: Readonly<Partial<Record<Concept, RegExp>>> = {
     /(?:^|[\s`'"(])(?:~|\/home|\/root|\/etc|\$home)\/|(?:^|[\s`'"])\.(?:ssh|aws|env|npmrc|netrc|kube|docker|git-credentials)\b/,
 };
 
-/** @param sentence in lower case, as a model would read it, of bounded length */
-export function conceptsOf(sentence: string, isParameter: boolean): ReadonlySet<Concept> {
-  const found = new Set<Concept>(isParameter ? ['parameter'] : []);
-  const text = sentence.replace(SPARED, ' ');
-  for (const [concept, pattern] of Object.entries(FORMS) as [Concept, RegExp][])
-    if (pattern.test(text)) found.add(concept);
-  let before = '';
-  for (const [match] of text.matchAll(WORD)) {
-    const word = match.replace(/[.\-_/]+$/, '');
-    for (const phrase of before === '' ? [word] : [word, `${before} ${word}`]) {
-      for (const concept of exact.get(phrase) ?? []) found.add(concept);
-      const least = phrase === word ? 2 : before.length + 2;
-      for (let length = Math.min(phrase.length, before.length + STEM); length >= least; length -= 1) {
-        for (const concept of starts.get(phrase.slice(0, length)) ?? []) found.add(concept);
-      }
-    }
-    before = word;
-  }
-  if (/[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/.test(text)) {
-    for (const [concept, pattern] of Object.entries(SIGNS) as [Concept, RegExp][])
-      if (pattern.test(text)) found.add(concept);
-  }
-  return found;
+const GLOBAL_FORMS = globally(FORMS);
+const GLOBAL_SIGNS = globally(SIGNS);
+
+function globally(patterns: Readonly<Partial<Record<Concept, RegExp>>>): readonly (readonly [Concept, RegExp])[] {
+  return Object.entries(patterns).map(([concept, { source }]) => [concept as Concept, new RegExp(source, 'g')]);
 }
 
-/** In characters; what is longer is cut, so that no pattern reads far. */
-const LONGEST = 1000;
+export interface ConceptSpan {
+  readonly from: number;
+  readonly to: number;
+  readonly concept: Concept;
+}
 
-/** Sentences of a text; a full stop within a name or a path ends none. */
-export function sentencesOf(text: string): readonly string[] {
-  return text
-    .split(/(?<=[.!?;:])\s+|(?<=[。！？；])|\n+/)
-    .filter((sentence) => sentence.trim() !== '')
-    .flatMap((sentence) =>
-      sentence.length <= LONGEST
-        ? [sentence]
-        : Array.from({ length: Math.ceil(sentence.length / LONGEST) }, (_, at) =>
-            sentence.slice(at * LONGEST, (at + 1) * LONGEST),
-          ),
-    );
+/**
+ * Where a text speaks of what.
+ *
+ * @param text in lower case, as a model would read it, of bounded length
+ */
+export function conceptSpans(text: string): readonly ConceptSpan[] {
+  const found: ConceptSpan[] = [];
+  // Blanked, not cut out: what follows stays where it is.
+  const heard = text.replace(SPARED, (spared) => ' '.repeat(spared.length));
+  const all = (concept: Concept, pattern: RegExp) => {
+    for (const match of heard.matchAll(pattern))
+      found.push({ from: match.index, to: match.index + match[0].length, concept });
+  };
+  for (const [concept, pattern] of GLOBAL_FORMS) all(concept, pattern);
+  let before = { word: '', from: 0 };
+  for (const match of heard.matchAll(WORD)) {
+    const word = match[0].replace(/[.\-_/]+$/, '');
+    const to = match.index + match[0].length;
+    for (const phrase of before.word === '' ? [word] : [word, `${before.word} ${word}`]) {
+      const from = phrase === word ? match.index : before.from;
+      for (const concept of exact.get(phrase) ?? []) found.push({ from, to, concept });
+      const least = phrase === word ? 2 : before.word.length + 2;
+      for (let length = Math.min(phrase.length, before.word.length + STEM); length >= least; length -= 1) {
+        for (const concept of starts.get(phrase.slice(0, length)) ?? []) found.push({ from, to, concept });
+      }
+    }
+    before = { word, from: match.index };
+  }
+  if (/[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/.test(heard))
+    for (const [concept, pattern] of GLOBAL_SIGNS) all(concept, pattern);
+  return found;
 }

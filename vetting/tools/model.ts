@@ -1,305 +1,125 @@
-/**
- * Log odds, fitted on test/fixtures/tools by test/vetting/tools/fit.ts (docs/vetting.md); `UPDATE_MODEL=1 npx vitest run --project unit
- * test/vetting/tools` writes them. Those of hidden text are set by hand: nobody hides a description.
- */
-export const MODEL: {
-  readonly bias: number;
-  /** Of each technique. */
-  readonly weights: Readonly<Record<string, number>>;
-  /** Of what a sentence speaks of, and of two such concepts together. */
-  readonly meetings: Readonly<Record<string, number>>;
-} = {
-  bias: -4.17,
-  weights: {
-    markup: 4.3,
-    override: 3.16,
-    conceal: 4.39,
-    'secret-file': 3.74,
-    'secret-word': 4.44,
-    conversation: 1.42,
-    exfiltrate: 2.94,
-    'side-channel': 0.01,
-    first: 2.08,
-    'other-tool': 3.39,
-    urgency: 0,
-    'no-consent': 0.29,
-    persist: 4.91,
-    role: 0.17,
-    prefer: 2.83,
-    shell: 2.62,
-    decode: 0,
-    threat: 0.48,
-    result: 3.03,
-    pretext: 1.4,
-    'hand-over': 4.52,
-    'listen-in': 4.66,
-    reroute: 2.71,
-    'take-orders': 3.96,
-    'no-rules': 4.62,
-    'on-their-behalf': 5.3,
-    hush: 4.35,
-    terminal: 4.18,
-    'copy-out': 4.63,
-    stay: 3.77,
-    rival: 3.12,
-    doom: 3.61,
-    invisible: 9,
-    bidi: 9,
-    'zero-width': 9,
-    encoded: 5,
-    offscreen: 4,
-    endless: 1,
-  },
-  meetings: {
-    address: 1.25,
-    'address+all': 0.2,
-    'address+ask': 0.14,
-    'address+context': 0.21,
-    'address+covert': 0.03,
-    'address+file': 0.01,
-    'address+first': 0.43,
-    'address+hand': 0.56,
-    'address+model': 0.02,
-    'address+must': 0.27,
-    'address+not': 0.2,
-    'address+other': 0.02,
-    'address+outside': 0.02,
-    'address+persist': 0.06,
-    'address+private': 0.03,
-    'address+recipient': 0.53,
-    'address+replace': 0.53,
-    'address+shell': 0.43,
-    'address+tool': 0.57,
-    'address+user': 0.17,
-    'all+ask': 0.3,
-    'all+context': 0.84,
-    'all+covert': 0.05,
-    'all+first': 0.02,
-    'all+hand': 0.39,
-    'all+harm': 0.22,
-    'all+machine': 0.14,
-    'all+model': 0.46,
-    'all+must': 0.12,
-    'all+not': 0.17,
-    'all+other': 0.31,
-    'all+persist': 0.17,
-    'all+prefer': 0.14,
-    'all+private': 0.52,
-    'all+recipient': 0.01,
-    'all+rules': 0.24,
-    'all+secret': 0.56,
-    'all+user': 0.22,
-    'all+void': 0.22,
-    ask: 0.4,
-    'ask+context': 0.27,
-    'ask+hand': 0.11,
-    'ask+harm': 0.12,
-    'ask+model': 0.25,
-    'ask+not': 1.07,
-    'ask+obey': 0.5,
-    'ask+persist': 0.08,
-    'ask+private': 0.16,
-    'ask+rules': 0.25,
-    'ask+shell': 0.17,
-    'ask+user': 0.25,
-    context: 0.67,
-    'context+covert': 0.07,
-    'context+first': 0.26,
-    'context+hand': 0.25,
-    'context+model': 0.6,
-    'context+obey': 0.04,
-    'context+other': 0.27,
-    'context+parameter': 0.13,
-    'context+persist': 0.23,
-    'context+private': 0.01,
-    'context+rules': 0.68,
-    'context+secret': 0.04,
-    'context+shell': 0.15,
-    'context+take': 0.04,
-    covert: 1.01,
-    'covert+excuse': 0.03,
-    'covert+hand': 0.39,
-    'covert+machine': 0.01,
-    'covert+model': 0.05,
-    'covert+must': 0.22,
-    'covert+not': 0.17,
-    'covert+prefer': 0.44,
-    'covert+private': 0.02,
-    'covert+rules': 0.35,
-    'covert+secret': 0.06,
-    'covert+tell': 0.3,
-    'covert+user': 0.26,
-    excuse: 0.55,
-    'excuse+file': 0.37,
-    'excuse+first': 0.07,
-    'excuse+hand': 0.3,
-    'excuse+machine': 0.23,
-    'excuse+must': 0.56,
-    'excuse+other': 0.1,
-    'excuse+persist': 0.01,
-    'excuse+private': 0.12,
-    'excuse+recipient': 0.34,
-    'excuse+replace': 0.07,
-    'excuse+shell': 0.03,
-    'excuse+tell': 0.39,
-    'excuse+tool': 0.17,
-    'excuse+user': 0.16,
-    'file+first': 0.1,
-    'file+hand': 0.81,
-    'file+machine': 0.05,
-    'file+must': 0.08,
-    'file+outside': 0.25,
-    'file+persist': 0.06,
-    'file+private': 0.39,
-    'file+secret': 0.32,
-    'file+tool': 0.77,
-    'first+harm': 0.35,
-    'first+machine': 0.34,
-    'first+obey': 0.28,
-    'first+other': 0.34,
-    'first+persist': 0.3,
-    'first+private': 0.3,
-    'first+recipient': 0.18,
-    'first+rules': 0.12,
-    'first+secret': 0.66,
-    'first+shell': 0.25,
-    'first+void': 0.01,
-    hand: 0.22,
-    'hand+harm': 0.13,
-    'hand+machine': 0.71,
-    'hand+must': 0.11,
-    'hand+not': 0.47,
-    'hand+obey': 0.21,
-    'hand+other': 0.3,
-    'hand+outside': 0.81,
-    'hand+persist': 0.15,
-    'hand+private': 0.29,
-    'hand+secret': 0.55,
-    'hand+shell': 0.05,
-    'hand+take': 0.52,
-    'hand+tool': 0.05,
-    'hand+user': 0.03,
-    harm: 0.48,
-    'harm+machine': 0.38,
-    'harm+model': 0.36,
-    'harm+must': 0.46,
-    'harm+obey': 0.21,
-    'harm+other': 0.17,
-    'harm+parameter': 0.27,
-    'harm+private': 0.19,
-    'harm+secret': 0.08,
-    'harm+take': 0.17,
-    machine: 0.98,
-    'machine+model': 0.18,
-    'machine+must': 0.49,
-    'machine+not': 0.11,
-    'machine+other': 0.02,
-    'machine+parameter': 0.83,
-    'machine+persist': 0.03,
-    'machine+private': 0.09,
-    'machine+replace': 0.02,
-    'machine+secret': 0.17,
-    'machine+take': 0.59,
-    'machine+tell': 0.05,
-    'machine+tool': 0.05,
-    'machine+user': 0.03,
-    'machine+void': 0.02,
-    model: 0.22,
-    'model+obey': 0.93,
-    'model+other': 0.04,
-    'model+persist': 0.01,
-    'model+prefer': 0.57,
-    'model+private': 0.15,
-    'model+rules': 0.3,
-    'model+user': 0.04,
-    'model+void': 0.21,
-    must: 0.06,
-    'must+not': 0.46,
-    'must+obey': 0.32,
-    'must+other': 0.53,
-    'must+outside': 0.32,
-    'must+persist': 0.06,
-    'must+private': 0.04,
-    'must+recipient': 0.32,
-    'must+secret': 0.1,
-    'must+user': 0.3,
-    'not+obey': 0.46,
-    'not+other': 0.18,
-    'not+outside': 0.08,
-    'not+persist': 0.03,
-    'not+prefer': 0.09,
-    'not+private': 0.1,
-    'not+recipient': 0.02,
-    'not+secret': 0.31,
-    'not+tell': 0.08,
-    'not+user': 0.41,
-    obey: 1.06,
-    'obey+persist': 0.02,
-    'obey+private': 0.04,
-    'obey+rules': 0.21,
-    'obey+shell': 0.13,
-    'obey+tell': 0.03,
-    'obey+user': 0.49,
-    'obey+void': 0.09,
-    other: 1.87,
-    'other+prefer': 0.31,
-    'other+recipient': 0.3,
-    'other+replace': 0.51,
-    'other+rules': 0.02,
-    'other+secret': 0.24,
-    'other+shell': 0.01,
-    'other+tell': 0.08,
-    'other+tool': 0.65,
-    'other+user': 0.33,
-    'other+void': 0.27,
-    outside: 0.81,
-    'outside+private': 0.01,
-    'outside+secret': 0.01,
-    'outside+take': 0.01,
-    'outside+user': 0.08,
-    'parameter+private': 0.15,
-    'parameter+secret': 0.56,
-    'parameter+shell': 0.07,
-    persist: 0.5,
-    'persist+rules': 0.2,
-    'persist+secret': 0.06,
-    'persist+take': 0.19,
-    'persist+tool': 0.2,
-    'persist+user': 0.31,
-    prefer: 0.67,
-    'prefer+recipient': 0.02,
-    'prefer+replace': 0.46,
-    'prefer+tell': 0.19,
-    private: 1.27,
-    'private+rules': 0.02,
-    'private+take': 0.63,
-    'private+tell': 0.39,
-    'private+tool': 0.06,
-    'private+user': 0.84,
-    recipient: 0.73,
-    'recipient+replace': 0.39,
-    'recipient+secret': 0.03,
-    'recipient+tell': 0.03,
-    'recipient+tool': 0.49,
-    'recipient+user': 0.04,
-    'replace+tool': 0.37,
-    rules: 0.93,
-    'rules+shell': 0.1,
-    'rules+tell': 0.4,
-    'rules+void': 1.64,
-    secret: 1.48,
-    'secret+take': 0.83,
-    'secret+tell': 0.19,
-    'secret+tool': 0.11,
-    'secret+user': 0.67,
-    shell: 1.46,
-    'shell+tool': 0.22,
-    'shell+user': 0.14,
-    'shell+void': 0.29,
-    'tell+user': 0.14,
-    'tell+void': 0.05,
-    user: 1,
-    'user+void': 0.06,
-    void: 0.96,
-  },
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+/** Text that nobody sees is no accident: what it weighs is set by hand, in log odds, and added to what the model says. */
+export const HIDING: Readonly<Record<string, number>> = {
+  invisible: 9,
+  bidi: 9,
+  'zero-width': 9,
+  encoded: 5,
+  'spaced-out': 4,
+  offscreen: 4,
+  endless: 1,
 };
+
+/** A convolution over words. */
+export interface Layer {
+  readonly width: number;
+  /** Words between two that are looked at together. */
+  readonly dilation: number;
+  readonly into: number;
+  /** Of each tap, of each input: `outputs` numbers. */
+  readonly weights: Float32Array;
+  readonly bias: Float32Array;
+}
+
+export interface Network {
+  readonly layers: readonly Layer[];
+  /** Of all layers' outputs at one place. */
+  readonly out: Float32Array;
+  readonly bias: number;
+}
+
+export interface Model {
+  /** From here on a text is poisoned. */
+  readonly bar: number;
+  readonly hidden: number;
+  /** Dimensions of a word's own vector; then follow the marks, then the signs. */
+  readonly vector: number;
+  readonly size: number;
+  readonly words: ReadonlyMap<string, number>;
+  readonly vectors: Float32Array;
+  readonly marks: ReadonlyMap<string, number>;
+  readonly signs: ReadonlyMap<string, number>;
+  /** What a sign weighs in the input. */
+  readonly sign: number;
+  readonly networks: readonly Network[];
+}
+
+const numbers = z.array(z.number());
+const header = z.strictObject({
+  vector: z.int(),
+  hidden: z.int(),
+  widths: numbers,
+  dilations: numbers,
+  sign: z.number(),
+  bar: z.number(),
+  marks: z.array(z.string()),
+  signs: z.array(z.string()),
+  words: z.string(),
+  scales: numbers,
+  nets: z.array(
+    z.strictObject({
+      layers: z.array(z.strictObject({ scales: numbers, bias: numbers })),
+      out: numbers,
+      bias: z.number(),
+    }),
+  ),
+});
+
+let loaded: Model | undefined;
+
+/** `model.bin`, as `test/vetting/tools/fit.py` writes it: the length of a header, the header, then bytes with a scale for each column. */
+export function model(): Model {
+  loaded ??= read(readFileSync(new URL('model.bin', import.meta.url)));
+  return loaded;
+}
+
+function read(file: Uint8Array): Model {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const length = view.getUint32(0, true);
+  const { vector, hidden, widths, dilations, sign, bar, ...rest } = header.parse(
+    JSON.parse(Buffer.from(file.buffer, file.byteOffset + 4, length).toString('utf8')),
+  );
+  const names = rest.words.split(' ');
+  const size = vector + rest.marks.length + rest.signs.length;
+  let at = 4 + length;
+  /** Columns are scaled. */
+  const matrix = (rows: number, columns: number, scales: readonly number[]): Float32Array => {
+    const values = new Float32Array(rows * columns);
+    for (let index = 0; index < values.length; index += 1)
+      values[index] = view.getInt8(at + index) * (scales[index % columns] as number);
+    at += values.length;
+    return values;
+  };
+  const vectors = matrix(names.length, vector, rest.scales);
+  const networks = rest.nets.map(({ layers, out, bias }) => ({
+    layers: layers.map((layer, index) => {
+      const into = index === 0 ? size : hidden;
+      const width = widths[index] as number;
+      return {
+        width,
+        dilation: dilations[index] as number,
+        into,
+        weights: matrix(width * into, hidden, layer.scales),
+        bias: Float32Array.from(layer.bias),
+      };
+    }),
+    out: Float32Array.from(out),
+    bias,
+  }));
+  if (at !== file.byteLength) throw new Error('model.bin is not what its header says');
+  const places = (list: readonly string[]) => new Map(list.map((name, index) => [name, index]));
+  return {
+    bar,
+    hidden,
+    vector,
+    size,
+    words: places(names),
+    vectors,
+    marks: places(rest.marks),
+    signs: places(rest.signs),
+    sign,
+    networks,
+  };
+}

@@ -1,8 +1,10 @@
-import { CONCEPTS, type Concept, conceptsOf, sentencesOf } from './concepts.ts';
+import { CONCEPTS, type Concept } from './concepts.ts';
 import { IDIOMS } from './idioms.ts';
-import { MODEL } from './model.ts';
+import { HIDING, model } from './model.ts';
+import { weigh } from './network.ts';
 import { SIGNALS } from './signals.ts';
 import type { Text } from './texts.ts';
+import { type Span, type Word, wordsOf } from './words.ts';
 
 export interface Signal {
   readonly id: string;
@@ -14,7 +16,9 @@ export interface Signal {
 
 export interface Examination {
   readonly poisoned: boolean;
-  /** Log odds; above zero is poisoned. */
+  /** The model and a list of techniques, which know nothing of each other, say the same; two in a thousand harmless texts get so far. */
+  readonly certain: boolean;
+  /** Log odds above the bar. */
   readonly score: number;
   readonly signals: readonly Signal[];
 }
@@ -22,14 +26,15 @@ export interface Examination {
 /** Everything that is weighed. */
 export const TECHNIQUES = [...SIGNALS, ...IDIOMS];
 
-/** From here on the finding is high, below it is for a person to look at; docs/vetting.md says how often each errs. */
-export const CERTAIN = 4;
-
 /** Characters of one text that are read; a description that needs more is itself a finding. */
 const LONGEST = 50_000;
 
-const INVISIBLE = /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
-const SMUGGLED = /(?<!\u{1f3f4})[\u{e0020}-\u{e007e}]{3,}/u;
+const INVISIBLE =
+  /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\u{e0000}-\u{e007f}]|[\ufe00-\ufe0f]|[\u{e0100}-\u{e01ef}]/gu;
+/** Tag characters but those of a flag, or selectors of variants one after the other, of which a letter takes one at most. */
+const SMUGGLED = /(?<!\u{1f3f4})[\u{e0020}-\u{e007e}]{3,}|(?:[\ufe00-\ufe0f]|[\u{e0100}-\u{e01ef}]){3,}/u;
+/** Letters with a space between each two, as an order that a search for words would miss. */
+const SPACED_OUT = /(?<![\p{L}\p{N}])(?:\p{L} {1,3}){7,200}\p{L}(?![\p{L}\p{N}])/gu;
 const BIDI = /[\u202a-\u202e\u2066-\u2069]/;
 const ZERO_WIDTH = /[\u200b\u200c\u2060-\u2064\ufeff]{4,}/;
 /** Separating letters that humans would not: zero-width characters within words. */
@@ -37,90 +42,130 @@ const SPLIT_WORDS = /(?:\p{L}[\u200b\u200c\u2060\ufeff]){3,}/u;
 const ENCODED = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,4000}={0,2}(?![A-Za-z0-9+/])/g;
 const HEX = /(?:\\x[0-9a-f]{2}){8,}|(?<![0-9a-f])(?:[0-9a-f]{2}){16,2000}(?![0-9a-f])/gi;
 
+/** Seen in too many honest texts to confirm anything. */
+const WEAK: ReadonlySet<string> = new Set(['urgency', 'endless']);
+
+/** Words of one definition that are weighed. */
+const MOST_WORDS = 10_000;
+
+/** Words on either side of a place that the model looks at. */
+const AROUND = 13;
+
 /**
- * Whether texts that are shown to a model try to steer it. Weighs the techniques that were seen in them and what the most suspicious of their
- * sentences speaks of (`model.ts`); some, like text that nobody sees, are enough alone. docs/vetting.md says how often it errs.
+ * Whether texts that are shown to a model try to steer it. Weighs every place by the words around it (`network.ts`), with the techniques and
+ * concepts that they are part of; text that nobody sees is enough alone. docs/vetting.md says how often it errs.
  */
 export function examine(texts: readonly Text[]): Examination {
-  const { signals, sentences } = readTexts(texts);
-  let score = MODEL.bias;
-  for (const { id } of signals) score += MODEL.weights[id] ?? 0;
-  const [worst] = sentences
-    .map((sentence) => ({ sentence, meetings: meetingsOf(sentence.concepts) }))
-    .map((one) => ({ ...one, weight: one.meetings.reduce((sum, [, weight]) => sum + weight, 0) }))
-    .sort((a, b) => b.weight - a.weight);
-  if (!worst) return { poisoned: score > 0, score, signals };
-  score += worst.weight;
-  if (worst.weight < SPEAKING) return { poisoned: score > 0, score, signals };
-  const { at, text } = worst.sentence;
-  const named = [...new Set(worst.meetings.slice(0, 3).flatMap(([concepts]) => concepts))];
-  const title = `speaks of ${named.map((concept) => CONCEPTS[concept]).join(', ')} in one sentence`;
+  const weights = model();
+  const reading = readTexts(texts);
+  const words = sequenceOf(reading);
+  const { score: weight, worst } = weigh(words, weights);
+  const hidden = reading.signals.reduce((sum, { id }) => sum + (HIDING[id] ?? 0), 0);
+  const score = weight + hidden - weights.bar;
+  const isPoisoned = score > 0;
   return {
-    poisoned: score > 0,
+    poisoned: isPoisoned,
+    certain: isPoisoned && reading.signals.some(({ id }) => !WEAK.has(id)),
     score,
-    signals: [...signals, { id: 'sentence', title, at, excerpt: text.slice(0, 160) }],
+    // Of a text that hides something, that is what is to be told.
+    signals: isPoisoned && weight > 0 ? [...reading.signals, placeOf(reading, words, worst)] : reading.signals,
   };
 }
 
-/** Log odds that a sentence must have by what it speaks of to be shown as evidence. */
-const SPEAKING = 0.5;
-
-/** Concepts, and pairs of them, that weigh something, the heaviest first. */
-function meetingsOf(
-  concepts: ReadonlySet<Concept>,
-): readonly (readonly [concepts: readonly Concept[], weight: number])[] {
-  const found: [Concept[], number][] = [];
-  for (const name of meetingNames(concepts)) {
-    const weight = MODEL.meetings[name];
-    if (weight) found.push([name.split('+') as Concept[], weight]);
-  }
-  return found.sort(([, a], [, b]) => b - a);
+/** The words that weigh most, with what they speak of. */
+function placeOf({ passages }: Reading, words: readonly Word[], worst: number): Signal {
+  const around = words.slice(Math.max(0, worst - AROUND), worst + AROUND + 1);
+  const concepts = [...new Set(around.flatMap(({ signs }) => signs))].filter((sign) => sign in CONCEPTS) as Concept[];
+  let left = worst;
+  const passage = passages.find(({ words: own }) => {
+    if (left <= own.length) return true;
+    left -= own.length + 1;
+    return false;
+  });
+  const own = passage?.words ?? [];
+  const from = own[Math.max(0, left - AROUND)]?.from ?? 0;
+  const to = own[Math.min(own.length - 1, left + AROUND)]?.to ?? 0;
+  return {
+    id: 'place',
+    title:
+      concepts.length === 0
+        ? 'reads like an order to the model'
+        : `speaks of ${concepts
+            .slice(0, 4)
+            .map((concept) => CONCEPTS[concept])
+            .join(', ')} in one breath`,
+    at: passage?.at ?? '',
+    excerpt: (passage?.text ?? '').slice(from, to).replace(/\s+/g, ' ').slice(0, 240),
+  };
 }
 
-/** Each concept alone and each two of them: what the model weighs a sentence by. */
-export function meetingNames(concepts: ReadonlySet<Concept>): readonly string[] {
-  const list = [...concepts].sort();
-  return list.flatMap((one, at) => [one, ...list.slice(at + 1).map((other) => `${one}+${other}`)]);
+/** What is weighed. */
+export interface Reading {
+  /** The techniques that were seen, each once. */
+  readonly signals: readonly Signal[];
+  readonly passages: readonly Passage[];
 }
 
-export interface Sentence {
+/** One text, or what was hidden in it. */
+export interface Passage {
   readonly at: string;
   readonly text: string;
-  readonly concepts: ReadonlySet<Concept>;
+  readonly words: readonly Word[];
 }
 
-/** Everything that is weighed: the techniques that were seen, each once, and every sentence with what it speaks of. */
-export function readTexts(texts: readonly Text[]): {
-  readonly signals: readonly Signal[];
-  readonly sentences: readonly Sentence[];
-} {
-  const found: Signal[] = [];
-  const sentences: Sentence[] = [];
+/** Matches of one technique in one text that are marked. */
+const MATCHES = 20;
+
+const ALL_TECHNIQUES = TECHNIQUES.map(({ id, title, pattern }) => ({
+  id,
+  title,
+  pattern: new RegExp(pattern.source, 'g'),
+}));
+
+/** All passages' words one after the other, with an end of line behind each: what is weighed. */
+export function sequenceOf({ passages }: Reading): readonly Word[] {
+  const found: Word[] = [];
+  for (const { text, words } of passages) {
+    found.push(...words, { text: '<line>', from: text.length, to: text.length, signs: [] });
+    if (found.length >= MOST_WORDS) break;
+  }
+  return found.slice(0, MOST_WORDS);
+}
+
+export function readTexts(texts: readonly Text[]): Reading {
+  const signals: Signal[] = [];
+  const passages: Passage[] = [];
   const seen = new Set<string>();
   const add = (id: string, title: string, at: string, excerpt: string) => {
     if (seen.has(id)) return;
     seen.add(id);
-    found.push({ id, title, at, excerpt });
+    signals.push({ id, title, at, excerpt });
   };
-  const read = (raw: string, at: string, decoded: boolean): void => {
+  const read = (raw: string, at: string, isDecoded: boolean): Passage => {
     const text = plain(raw);
-    for (const { id, title, pattern } of TECHNIQUES) {
-      if (seen.has(id)) continue;
-      const match = pattern.exec(text);
-      if (match) add(id, title, at, text.slice(Math.max(0, match.index - 20), match.index + match[0].length + 20));
+    const lower = text.toLowerCase();
+    const spans: Span[] = [];
+    for (const { id, title, pattern } of ALL_TECHNIQUES) {
+      let left = MATCHES;
+      for (const match of lower.matchAll(pattern)) {
+        const to = match.index + match[0].length;
+        add(id, title, at, text.slice(Math.max(0, match.index - 20), to + 20));
+        spans.push({ from: match.index, to, sign: id });
+        left -= 1;
+        if (left === 0) break;
+      }
     }
-    for (const sentence of sentencesOf(text)) {
-      const concepts = conceptsOf(sentence, /(?:^|\.)properties\./.test(at));
-      if (concepts.size > 0) sentences.push({ at, text: sentence, concepts });
-    }
-    if (decoded) return;
+    const passage = { at, text, words: wordsOf(text, spans, /(?:^|\.)properties\./.test(at)) };
+    passages.push(passage);
+    if (isDecoded) return passage;
     for (const inner of decodings(raw)) {
-      const before = [seen.size, sentences.length] as const;
-      read(inner, `${at} (decoded)`, true);
+      const before = seen.size;
+      const { words } = read(inner, `${at} (decoded)`, true);
       // Words that mean something are no accident where nobody reads them.
-      if (seen.size > before[0] || sentences.slice(before[1]).some(({ concepts }) => concepts.size > 2))
-        add('encoded', 'hides it in an encoding', at, inner.slice(0, 160));
+      const signs = new Set(words.flatMap((word) => word.signs.filter((sign) => sign in CONCEPTS)));
+      if (seen.size > before || signs.size > 2) add('encoded', 'hides it in an encoding', at, inner.slice(0, 160));
     }
+    return passage;
   };
   for (const { at, text } of texts) {
     const raw = text.slice(0, LONGEST);
@@ -130,18 +175,20 @@ export function readTexts(texts: readonly Text[]): {
     if (BIDI.test(raw)) add('bidi', 'shows it in another order', at, raw.slice(0, 160));
     if (ZERO_WIDTH.test(raw) || SPLIT_WORDS.test(raw))
       add('zero-width', 'hides it between zero-width characters', at, raw.slice(0, 160));
+    const apart = raw.match(SPACED_OUT)?.[0];
+    if (apart !== undefined) add('spaced-out', 'pulls its words apart', at, apart.slice(0, 160));
     if (/\n[ \t\n]{120,}\S|[ \t]{200,}\S/.test(raw))
       add('offscreen', 'pushes it out of sight', at, raw.trim().slice(-160));
     read(raw, at, false);
   }
-  return { signals: found, sentences };
+  return { signals, passages };
 }
 
 /** As a model would read it: compatibility forms folded, look-alike letters and invisible characters gone, one space at a time. */
 function plain(text: string): string {
   return foldLookAlikes(text.normalize('NFKC').replace(INVISIBLE, ''))
-    .toLowerCase()
     .replace(/[\u2018\u2019]/g, "'")
+    .replace(SPACED_OUT, (apart) => apart.replace(/ (?! )(?<! {2})/g, ''))
     .replace(/[ \t\f\v\u00a0]+/g, ' ');
 }
 
@@ -193,7 +240,13 @@ function foldLookAlikes(text: string): string {
 }
 
 function fromTags(text: string): string {
-  return [...text].map((character) => String.fromCharCode((character.codePointAt(0) ?? 0) - 0xe0000)).join('');
+  return [...text].map((character) => String.fromCharCode(hiddenCode(character.codePointAt(0) ?? 0))).join('');
+}
+
+/** The byte that stands for: a tag, or a selector of a variant (the first 16 of which have a block of their own). */
+function hiddenCode(point: number): number {
+  if (point < 0xfe10) return point - 0xfe00;
+  return point < 0xe0100 ? point - 0xe0000 : point - 0xe0100 + 16;
 }
 
 /** What is hidden in base64, hexadecimal, tag characters, ROT13 or reversed text, where it decodes to words. */
@@ -201,6 +254,11 @@ function decodings(text: string): readonly string[] {
   const found: string[] = [];
   const keep = (decoded: string) => {
     if (found.length < 20 && readable(decoded)) found.push(decoded);
+  };
+  // Any text can be turned around: it was if that makes words of it.
+  const before = knownShare(text);
+  const keepClearer = (decoded: string) => {
+    if (knownShare(decoded) > before) keep(decoded);
   };
   for (const [encoded] of text.matchAll(ENCODED)) keep(Buffer.from(encoded, 'base64').toString('utf8'));
   for (const [encoded] of text.matchAll(HEX)) keep(Buffer.from(encoded.replace(/\\x/gi, ''), 'hex').toString('utf8'));
@@ -217,18 +275,25 @@ function decodings(text: string): readonly string[] {
       encoded.replace(/\\u([0-9a-f]{4})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16))),
     );
   }
-  const tags = /[\u{e0020}-\u{e007e}]{3,}/u.exec(text);
+  const tags = SMUGGLED.exec(text);
   if (tags) keep(fromTags(tags[0]));
   if (/\b(?:rot-?13|gur|vtaber)\b/i.test(text)) {
-    keep(
+    keepClearer(
       text.replace(/[a-z]/gi, (letter) => {
         const base = letter <= 'Z' ? 65 : 97;
         return String.fromCharCode(((letter.charCodeAt(0) - base + 13) % 26) + base);
       }),
     );
   }
-  if (/\b(?:revers|backward|snoitcurtsni|erongi)/i.test(text)) keep([...text].reverse().join(''));
+  if (/\b(?:revers|backward|snoitcurtsni|erongi)/i.test(text)) keepClearer([...text].reverse().join(''));
   return found;
+}
+
+/** How many of a text's words a reader of English would know. */
+function knownShare(text: string): number {
+  const words = text.toLowerCase().match(/[a-z]{3,}/g) ?? [];
+  const { words: known } = model();
+  return words.filter((word) => known.has(word)).length / Math.max(1, words.length);
 }
 
 function safeDecode(text: string): string {

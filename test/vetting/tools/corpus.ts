@@ -1,13 +1,16 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Text } from '../../../vetting/tools/texts.ts';
 import { textsOf } from '../../../vetting/tools/texts.ts';
 
 export interface Sample {
-  /** What must not be in training and test at once: a server's texts, a technique's attacks. */
+  /** What must not be in training and test at once: a server's texts, what follows one source. */
   readonly group: string;
   readonly name: string;
   readonly texts: readonly Text[];
   readonly attack: boolean;
+  /** Never shown to the model that is shipped. */
+  readonly exam: boolean;
 }
 
 interface Benign {
@@ -16,8 +19,10 @@ interface Benign {
   readonly definition: unknown;
 }
 
-interface Attack {
-  readonly technique: string;
+interface Written {
+  readonly technique?: string;
+  readonly source?: string;
+  readonly kind?: string;
   readonly description: string;
   readonly inputSchema?: unknown;
 }
@@ -26,27 +31,40 @@ function read<T>(name: string): readonly T[] {
   return JSON.parse(readFileSync(new URL(`../../fixtures/tools/${name}.json`, import.meta.url), 'utf8')) as T[];
 }
 
-/** Descriptions of real servers, as they offered them in November 2026 (docs/vetting.md lists the servers). */
+/** Which fifth of the groups a name belongs to: by its hash, so that it never moves. */
+function fifth(name: string): number {
+  return createHash('sha256').update(name).digest().readUInt32BE(0) % 5;
+}
+
+/** Descriptions of real servers, as they offered them in November 2026; a fifth of the servers is for the exam. */
 export function benign(): readonly Sample[] {
-  return read<Benign>('benign').map(({ source, name, definition }) => ({
-    group: source.replace(/@[^@]*$/, ''),
-    name: `${source} ${name}`,
-    texts: textsOf(definition),
-    attack: false,
-  }));
+  return read<Benign>('benign').map(({ source, name, definition }) => {
+    const group = source.replace(/@[^@]*$/, '');
+    return { group, name: `${source} ${name}`, texts: textsOf(definition), attack: false, exam: fifth(group) === 4 };
+  });
+}
+
+/** Honest descriptions that were written to look like attacks, so that a model learns what doesn't make one. Not counted as real ones. */
+export function honest(): readonly Sample[] {
+  return read<Written>('honest').map(({ kind, ...written }, at) => sampleOf(written, `${kind} ${at}`, false, false));
 }
 
 /**
- * Attacks by the techniques that were published, in words of our own. Those that are held out were written after the patterns and have
- * never been used to change one.
+ * Attacks as they were published, in words of our own. `attacks` follow techniques, `attacks-published` one poisoned description each that others
+ * published, `attacks-others` papers and write-ups, by hands that knew nothing of the scanner. `attacks-held-out` is the exam.
  */
-export function attacks(file: 'attacks' | 'attacks-held-out' = 'attacks'): readonly Sample[] {
-  return read<Attack>(file).map(({ technique, description, inputSchema }, at) => ({
-    group: technique,
-    name: `${technique} ${at}`,
-    texts: textsOf({ description: disguised(description), ...(inputSchema ? { inputSchema } : {}) }),
-    attack: true,
-  }));
+export function attacks(
+  file: 'attacks' | 'attacks-published' | 'attacks-others' | 'attacks-held-out' = 'attacks',
+): readonly Sample[] {
+  return read<Written>(file).map((written, at) => {
+    const group = file === 'attacks-published' ? (written.source ?? '') : `${file} ${at}`;
+    return { ...sampleOf(written, `${written.technique} ${at}`, true, file === 'attacks-held-out'), group };
+  });
+}
+
+function sampleOf({ description, inputSchema }: Written, name: string, attack: boolean, exam: boolean): Sample {
+  const definition = { description: disguised(description), ...(inputSchema ? { inputSchema } : {}) };
+  return { group: name, name, texts: textsOf(definition), attack, exam };
 }
 
 /** Encodings are written out here, so that the fixture can be read. */
