@@ -15,23 +15,16 @@ const PRE: Readonly<Record<string, string>> = {
 
 /** One spelling for all that PEP 440 holds equal (`1.0-RC.1` and `1rc1`), for comparison only; undefined for what is no version. */
 export function canonicalVersion(version: string): string | undefined {
-  const found = version.length <= 200 ? VERSION.exec(version.trim().toLowerCase())?.groups : undefined;
-  if (!found) return undefined;
-  const number = (text: string | undefined) => String(BigInt(text ?? '0'));
-  const release = (found.release ?? '0').split('.').map(number);
-  while (release.length > 1 && release.at(-1) === '0') release.pop();
+  const parsed = parseVersion(version);
+  if (!parsed) return undefined;
+  const { epoch, release, pre, post, dev, local } = parsed;
   return [
-    found.epoch && number(found.epoch) !== '0' ? `${number(found.epoch)}!` : '',
+    epoch === 0n ? '' : `${epoch}!`,
     release.join('.'),
-    found.preL ? `${PRE[found.preL]}${number(found.preN)}` : '',
-    found.post || found.postN1 ? `.post${number(found.postN1 ?? found.postN2)}` : '',
-    found.dev ? `.dev${number(found.devN)}` : '',
-    found.local
-      ? `+${found.local
-          .split(/[-_.]/)
-          .map((part) => (/^[0-9]+$/.test(part) ? number(part) : part))
-          .join('.')}`
-      : '',
+    pre ? pre.join('') : '',
+    post === undefined ? '' : `.post${post}`,
+    dev === undefined ? '' : `.dev${dev}`,
+    local === '' ? '' : `+${local}`,
   ].join('');
 }
 
@@ -45,9 +38,11 @@ export interface Version {
   readonly pre: readonly [phase: string, number: bigint] | undefined;
   readonly post: bigint | undefined;
   readonly dev: bigint | undefined;
+  /** In one spelling. It has no say in the order: builds of one release are not newer than each other. */
+  readonly local: string;
 }
 
-/** Its local part (`+cu1`) has no say here: builds of one release are not newer than each other. Undefined for what is no version. */
+/** Undefined for what is no version. */
 export function parseVersion(version: string): Version | undefined {
   const found = version.length <= 200 ? VERSION.exec(version.trim().toLowerCase())?.groups : undefined;
   if (!found) return undefined;
@@ -62,6 +57,10 @@ export function parseVersion(version: string): Version | undefined {
     pre: found.preL ? [PRE[found.preL] ?? '', number(found.preN)] : undefined,
     post: found.post || found.postN1 ? number(found.postN1 ?? found.postN2) : undefined,
     dev: found.dev ? number(found.devN) : undefined,
+    local: (found.local ?? '')
+      .split(/[-_.]/)
+      .map((part) => (/^[0-9]+$/.test(part) ? number(part) : part))
+      .join('.'),
   };
 }
 

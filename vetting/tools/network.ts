@@ -67,8 +67,7 @@ function placesOf(inputs: readonly Input[], { layers, out }: Network, { hidden }
   let now = inputs;
   for (const [index, layer] of layers.entries()) {
     const last = index === layers.length - 1;
-    const outputs = convolved(now, layer, hidden, places, out.subarray(index * hidden, (index + 1) * hidden), last);
-    now = outputs;
+    now = convolved(now, layer, hidden, places, out.subarray(index * hidden, (index + 1) * hidden), last);
   }
   return places;
 }

@@ -60,8 +60,7 @@ export function examine(texts: readonly Text[]): Examination {
   const reading = readTexts(texts);
   const words = sequenceOf(reading);
   const { score: weight, worst } = weigh(words, weights);
-  const hidden = reading.signals.reduce((sum, { id }) => sum + (HIDING[id] ?? 0), 0);
-  const score = weight + hidden - weights.bar;
+  const score = weight + hidingOf(reading) - weights.bar;
   const isPoisoned = score > 0;
   return {
     poisoned: isPoisoned,
@@ -70,6 +69,11 @@ export function examine(texts: readonly Text[]): Examination {
     // Of a text that hides something, that is what is to be told.
     signals: isPoisoned && weight > 0 ? [...reading.signals, placeOf(reading, words, worst)] : reading.signals,
   };
+}
+
+/** What is added for text that nobody sees. */
+export function hidingOf({ signals }: Reading): number {
+  return signals.reduce((sum, { id }) => sum + (HIDING[id] ?? 0), 0);
 }
 
 /** The words that weigh most, with what they speak of. */
@@ -256,9 +260,8 @@ function decodings(text: string): readonly string[] {
     if (found.length < 20 && readable(decoded)) found.push(decoded);
   };
   // Any text can be turned around: it was if that makes words of it.
-  const before = knownShare(text);
   const keepClearer = (decoded: string) => {
-    if (knownShare(decoded) > before) keep(decoded);
+    if (knownShare(decoded) > knownShare(text)) keep(decoded);
   };
   for (const [encoded] of text.matchAll(ENCODED)) keep(Buffer.from(encoded, 'base64').toString('utf8'));
   for (const [encoded] of text.matchAll(HEX)) keep(Buffer.from(encoded.replace(/\\x/gi, ''), 'hex').toString('utf8'));

@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { HIDING } from '../../../vetting/tools/model.ts';
-import { readTexts, sequenceOf } from '../../../vetting/tools/poisoning.ts';
+import { hidingOf, readTexts, sequenceOf } from '../../../vetting/tools/poisoning.ts';
 import { attacks, benign, honest, type Sample } from './corpus.ts';
 
 /**
@@ -15,7 +14,7 @@ function readingOf(set: string, { name, group, texts, attack, exam }: Sample) {
     group,
     attack,
     exam,
-    hidden: reading.signals.reduce((sum, { id }) => sum + (HIDING[id] ?? 0), 0),
+    hidden: hidingOf(reading),
     words: sequenceOf(reading).map(({ text, signs }) => [text, ...signs]),
   };
 }
