@@ -8,25 +8,31 @@ export interface Count {
   readonly skipped: number;
   /** Why tests were skipped, as the tests themselves say it, with how many. */
   readonly reasons: Readonly<Record<string, number>>;
+  /** What failed and why, to be told once more at the end: of a long run often only that is kept. */
+  readonly failures: readonly string[];
 }
 
 /** Counts for the closing line, written to the file that `MCP_BUILD_TEST_COUNT` names. */
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const file = process.env.MCP_BUILD_TEST_COUNT;
-    if (file) writeFileSync(file, JSON.stringify(count(modules, unhandled.length)));
+    if (file) writeFileSync(file, JSON.stringify(count(modules, unhandled)));
   }
 }
 
 /** A file or suite that fails outside its tests, and an error nobody caught, are failures too: no test would count them. */
-export function count(modules: readonly TestModule[], unhandled: number): Count {
+export function count(modules: readonly TestModule[], unhandled: readonly Pick<SerializedError, 'message'>[]): Count {
   let passed = 0;
-  let failed = unhandled;
+  const failures: string[] = [];
+  const fail = (name: string, errors: readonly Pick<SerializedError, 'message'>[]) =>
+    failures.push(`${name}: ${errors.map(({ message }) => message.slice(0, 600)).join('; ')}`);
+  for (const error of unhandled) fail('nobody caught', [error]);
   let skipped = 0;
   const reasons: Record<string, number> = {};
   for (const module of modules) {
-    failed += module.errors().length;
-    for (const suite of module.children.allSuites()) failed += suite.errors().length;
+    for (const error of module.errors()) fail(module.relativeModuleId, [error]);
+    for (const suite of module.children.allSuites())
+      for (const error of suite.errors()) fail(`${module.relativeModuleId} > ${suite.fullName}`, [error]);
     for (const test of module.children.allTests()) {
       const result = test.result();
       if (result.state === 'passed') passed += 1;
@@ -34,10 +40,10 @@ export function count(modules: readonly TestModule[], unhandled: number): Count 
         skipped += 1;
         const reason = result.note ?? reasonInName(test.fullName) ?? `no reason given: ${test.fullName}`;
         reasons[reason] = (reasons[reason] ?? 0) + 1;
-      } else failed += 1;
+      } else fail(`${module.relativeModuleId} > ${test.fullName}`, result.errors ?? []);
     }
   }
-  return { passed, failed, skipped, reasons };
+  return { passed, failed: failures.length, skipped, reasons, failures };
 }
 
 /** `describeWith` puts the reason in the name of the suite, since a skipped suite can hold no note. */

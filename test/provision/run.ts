@@ -81,6 +81,7 @@ async function runTests(
   let skipped = 0;
   let ok = true;
   const reasons = new Map<string, number>();
+  const failures: string[] = [];
   try {
     for (const project of projects) {
       if (interrupted) break;
@@ -105,12 +106,14 @@ async function runTests(
       failed += code === 0 ? count.failed : Math.max(1, count.failed);
       skipped += count.skipped;
       ok &&= code === 0;
+      failures.push(...count.failures);
       for (const [reason, number] of Object.entries(count.reasons))
         reasons.set(reason, (reasons.get(reason) ?? 0) + number);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  for (const failure of failures) console.log(`failed: ${failure}`);
   for (const [reason, number] of reasons) console.log(`skipped ${number}: ${reason}`);
   if (passed + failed + skipped === 0) console.log(`no test matches ${args.join(' ') || projects.join(', ')}`);
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
@@ -119,7 +122,7 @@ async function runTests(
 }
 
 function readCount(file: string): Count {
-  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, reasons: {} };
+  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, reasons: {}, failures: [] };
   return JSON.parse(readFileSync(file, 'utf8')) as Count;
 }
 
