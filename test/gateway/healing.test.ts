@@ -25,9 +25,9 @@ describe('a server that dies', () => {
       expect(error?.code).toBe(-32000);
       expect([1, 2, 3]).toContain(id);
     }
-    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
     expect(textOf(await running.call('fake', session, 'echo', { message: 'back' }))).toBe('back');
-    expect(performance.now() - begun).toBeLessThan(5000);
+    expect(performance.now() - begun).toBeLessThan(25_000);
     await until(() => ready(running));
   });
 
@@ -52,7 +52,7 @@ describe('a server that dies', () => {
       const answer = await running.post('bad', { jsonrpc: '2.0', id: 1, method: 'initialize', params });
       return lastMessage(await answer.text()).error?.code === -32000;
     });
-    expect(performance.now() - begun).toBeLessThan(8000);
+    expect(performance.now() - begun).toBeLessThan(25_000);
     expect(textOf(await running.call('good', good, 'echo', { message: 'fine' }))).toBe('fine');
     expect(await ready(running)).toBe(false);
     expect((await fetch(`${running.url}/_healthz`)).status).toBe(200);

@@ -457,7 +457,7 @@ describe('retries', () => {
     );
     const started = performance.now();
     await expect(remoteOf(registry).ping()).rejects.toThrow(code('registry-unavailable'));
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   it.each([408, 429, 500, 502, 503, 504])('follow a %s, and end', async (status) => {

@@ -269,7 +269,7 @@ describe('connections', () => {
       for await (const _ of chunks);
     };
     await expect(drain()).rejects.toThrow();
-    expect(Date.now() - started).toBeLessThan(2000);
+    expect(Date.now() - started).toBeLessThan(20_000);
   });
 });
 
