@@ -12,7 +12,7 @@ import { checkMaintainers } from './origin/maintainers.ts';
 import { checkNames } from './origin/names.ts';
 import { checkProvenance, type Provenance } from './origin/provenance.ts';
 import { checkSources } from './origin/sources.ts';
-import { checkDrift, checkTools, type ToolList } from './tools/check.ts';
+import { checkDrift, checkTools, type Examinations, type ToolList } from './tools/check.ts';
 import { type Package, packagesOf, pathsOf } from './tree.ts';
 
 /** Everything an audit looks at, as plain values: it asks nobody and reads no file. What could not be had is absent, and is said to be. */
@@ -33,6 +33,8 @@ export interface AuditInput {
   readonly advisories?: Advisories | undefined;
   /** What the server was seen to offer. */
   readonly tools?: ToolList | undefined;
+  /** What was examined of such offers before: taken as it is, and added to. Weighing a text takes long. */
+  readonly examinations?: Examinations | undefined;
   /** What it was signed with, or offered before. */
   readonly earlierTools?: ToolList | undefined;
   /** The lock that this one follows, read the same way. */
@@ -48,7 +50,7 @@ export interface AuditInput {
   readonly now: Date;
 }
 
-/** Pure: every check of a lock. What a policy makes of the findings is `decide`'s. */
+/** Pure but for `examinations`: every check of a lock. What a policy makes of the findings is `decide`'s. */
 export function audit(input: AuditInput): readonly Finding[] {
   const packages = packagesOf(input.lock, input.native, input.contents);
   const paths = pathsOf(packages);

@@ -33,6 +33,7 @@ export { html } from './report/html.ts';
 export { markdown } from './report/markdown.ts';
 export { type Report, unreadLine, unreadOf } from './report/report.ts';
 export { sarif } from './report/sarif.ts';
-export { examineTools, type ToolItem, type ToolList } from './tools/check.ts';
+export { type Examinations, examineTools, type ToolItem, type ToolList } from './tools/check.ts';
+export { examinationSchema, examinerName } from './tools/poisoning.ts';
 export { checkTogether } from './tools/shadowing.ts';
 export { fileKey, nameOf, type Package, packagesOf, pathsOf, refOf } from './tree.ts';

@@ -36,6 +36,7 @@ import {
 import { fetchArtifact } from './adapters.ts';
 import { advisoriesFolder } from './advisories.ts';
 import { askAboutEarlier, askIndexes } from './audit-ask.ts';
+import { recallExaminations, rememberExaminations } from './examinations.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
 
@@ -100,6 +101,9 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     options.api && !options.offline
       ? await onlineAdvisories(everyone, options.api, options.now)
       : await storedAdvisories(advisoriesFolder(options.home), everyone);
+  const examinations = options.tools ? await recallExaminations(options.home, options.tools) : undefined;
+  const recalled = examinations?.size;
+  if (recalled === 0) options.progress?.('weighing what it offers');
   const found = audit({
     lock: folder.lock,
     native: folder.files,
@@ -109,11 +113,14 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     ...asked,
     advisories,
     tools: options.tools,
+    examinations,
     earlierTools: options.earlierTools,
     previous,
     rules,
     now: options.now,
   });
+  if (options.tools && examinations && examinations.size !== recalled)
+    await rememberExaminations(options.home, options.tools, examinations);
   return {
     name: folder.lock.name,
     lock: folder.lock,

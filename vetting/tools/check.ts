@@ -1,7 +1,8 @@
+import { sha256 } from '../../digest/index.ts';
 import type { Known } from '../audit.ts';
 import { type Finding, finding, printed } from '../finding.ts';
-import { examine } from './poisoning.ts';
-import { textsOf } from './texts.ts';
+import { type Examination, examine } from './poisoning.ts';
+import { type Text, textsOf } from './texts.ts';
 
 /** Something that a server offers: a tool, prompt, resource or template. */
 export interface ToolItem {
@@ -27,13 +28,24 @@ const KINDS = {
   resourceTemplates: 'resource template',
 } as const;
 
+/** Results by `keyOf` the texts. */
+export type Examinations = Map<string, Examination>;
+
+/** Of all that a server offers, together, so that it can't keep an audit busy for hours; the longest of 121 real servers has a third of it. */
+const MOST_CHARACTERS = 3_000_000;
+
 /** Every text that a model is shown. */
-export function checkTools({ lock, tools }: Pick<Known, 'lock' | 'tools'>): readonly Finding[] {
+export function checkTools({
+  lock,
+  tools,
+  examinations,
+}: Pick<Known, 'lock' | 'tools' | 'examinations'>): readonly Finding[] {
   if (!tools) return [finding('tools-unknown', lock.name, 'Nobody has listed what it offers')];
-  return examineTools(lock.name, tools);
+  return examineTools(lock.name, tools, examinations);
 }
 
-export function examineTools(server: string, list: ToolList): readonly Finding[] {
+/** @param known what was examined before, which is not examined again; what is examined now is added */
+export function examineTools(server: string, list: ToolList, known: Examinations = new Map()): readonly Finding[] {
   const found: Finding[] = [];
   const items = [
     ...(list.instructions === null
@@ -46,8 +58,25 @@ export function examineTools(server: string, list: ToolList): readonly Finding[]
       })),
     ),
   ];
+  let left = MOST_CHARACTERS;
   for (const { subject, texts } of items) {
-    const result = examine(texts);
+    const key = keyOf(texts);
+    let result = known.get(key);
+    if (result === undefined) {
+      left -= texts.reduce((sum, { text }) => sum + text.length, 0);
+      if (left < 0) {
+        found.push(
+          finding(
+            'unreadable',
+            subject,
+            `Its text was not weighed: all of them have over ${MOST_CHARACTERS} characters`,
+          ),
+        );
+        continue;
+      }
+      result = examine(texts);
+      known.set(key, result);
+    }
     if (!result.poisoned) continue;
     found.push(
       finding(
@@ -63,6 +92,10 @@ export function examineTools(server: string, list: ToolList): readonly Finding[]
     );
   }
   return found;
+}
+
+function keyOf(texts: readonly Text[]): string {
+  return sha256(JSON.stringify(texts.map(({ at, text }) => [at, text])));
 }
 
 /** What the list has that the earlier one hadn't, and the other way round: a change after a review is a change that nobody reviewed. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { hexOf, sha256 } from '../../digest/index.ts';
 
 /** Text that nobody sees is no accident: what it weighs is set by hand, in log odds, and added to what the model says. */
 export const HIDING: Readonly<Record<string, number>> = {
@@ -31,14 +32,18 @@ export interface Network {
 }
 
 export interface Model {
+  /** The beginning of the file's SHA-256. */
+  readonly name: string;
   /** From here on a text is poisoned. */
   readonly bar: number;
   readonly hidden: number;
-  /** Dimensions of a word's own vector; then follow the marks, then the signs. */
-  readonly vector: number;
+  /** Numbers that the encoder makes of a word, and how many are kept of them: `centre` and what `projection` (a row for each number) makes of them. */
+  readonly width: number;
+  readonly kept: number;
+  readonly projection: Float32Array;
+  readonly centre: Float32Array;
+  /** Of a word's input: what is kept, then the marks, then the signs. */
   readonly size: number;
-  readonly words: ReadonlyMap<string, number>;
-  readonly vectors: Float32Array;
   readonly marks: ReadonlyMap<string, number>;
   readonly signs: ReadonlyMap<string, number>;
   /** What a sign weighs in the input. */
@@ -48,15 +53,16 @@ export interface Model {
 
 const numbers = z.array(z.number());
 const header = z.strictObject({
-  vector: z.int(),
-  hidden: z.int(),
+  width: z.int(),
+  kept: z.int().multipleOf(16),
+  hidden: z.int().multipleOf(16),
   widths: numbers,
   dilations: numbers,
   sign: z.number(),
   bar: z.number(),
   marks: z.array(z.string()),
   signs: z.array(z.string()),
-  words: z.string(),
+  centre: numbers,
   scales: numbers,
   nets: z.array(
     z.strictObject({
@@ -78,11 +84,10 @@ export function model(): Model {
 function read(file: Uint8Array): Model {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const length = view.getUint32(0, true);
-  const { vector, hidden, widths, dilations, sign, bar, ...rest } = header.parse(
+  const { width, kept, hidden, widths, dilations, sign, bar, ...rest } = header.parse(
     JSON.parse(Buffer.from(file.buffer, file.byteOffset + 4, length).toString('utf8')),
   );
-  const names = rest.words.split(' ');
-  const size = vector + rest.marks.length + rest.signs.length;
+  const size = kept + rest.marks.length + rest.signs.length;
   let at = 4 + length;
   /** Columns are scaled. */
   const matrix = (rows: number, columns: number, scales: readonly number[]): Float32Array => {
@@ -92,16 +97,16 @@ function read(file: Uint8Array): Model {
     at += values.length;
     return values;
   };
-  const vectors = matrix(names.length, vector, rest.scales);
+  const projection = matrix(width, kept, rest.scales);
   const networks = rest.nets.map(({ layers, out, bias }) => ({
     layers: layers.map((layer, index) => {
       const into = index === 0 ? size : hidden;
-      const width = widths[index] as number;
+      const words = widths[index] as number;
       return {
-        width,
+        width: words,
         dilation: dilations[index] as number,
         into,
-        weights: matrix(width * into, hidden, layer.scales),
+        weights: matrix(words * into, hidden, layer.scales),
         bias: Float32Array.from(layer.bias),
       };
     }),
@@ -111,12 +116,14 @@ function read(file: Uint8Array): Model {
   if (at !== file.byteLength) throw new Error('model.bin is not what its header says');
   const places = (list: readonly string[]) => new Map(list.map((name, index) => [name, index]));
   return {
+    name: hexOf(sha256(file)).slice(0, 16),
     bar,
     hidden,
-    vector,
+    width,
+    kept,
+    projection,
+    centre: Float32Array.from(rest.centre),
     size,
-    words: places(names),
-    vectors,
     marks: places(rest.marks),
     signs: places(rest.signs),
     sign,

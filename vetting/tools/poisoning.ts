@@ -1,33 +1,46 @@
+import { z } from 'zod';
 import { CONCEPTS, type Concept } from './concepts.ts';
+import { encoder } from './encoder/encoder.ts';
 import { IDIOMS } from './idioms.ts';
 import { HIDING, model } from './model.ts';
-import { weigh } from './network.ts';
+import { encoded, weigh } from './network.ts';
 import { SIGNALS } from './signals.ts';
 import type { Text } from './texts.ts';
-import { type Span, type Word, wordsOf } from './words.ts';
+import { LONGEST, type Span, type Word, wordsOf } from './words.ts';
 
-export interface Signal {
-  readonly id: string;
-  readonly title: string;
-  readonly at: string;
+/** Increased whenever the same text is examined differently by the same model: results that were kept are then made anew. */
+const EXAMINER = 1;
+
+const signalSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  at: z.string(),
   /** The words that it was seen in. */
-  readonly excerpt: string;
-}
+  excerpt: z.string(),
+});
 
-export interface Examination {
-  readonly poisoned: boolean;
-  /** The model and a list of techniques, which know nothing of each other, say the same; two in a thousand harmless texts get so far. */
-  readonly certain: boolean;
+export const examinationSchema = z.object({
+  poisoned: z.boolean(),
+  /** The model and a list of techniques, which know nothing of each other, say the same. */
+  certain: z.boolean(),
   /** Log odds above the bar. */
-  readonly score: number;
-  readonly signals: readonly Signal[];
+  score: z.number(),
+  signals: z.array(signalSchema).readonly(),
+});
+
+export type Signal = z.infer<typeof signalSchema>;
+export type Examination = z.infer<typeof examinationSchema>;
+
+/** What examinations depend on besides the text: those of another name may say something else. */
+export function examinerName(): string {
+  return `${EXAMINER}-${model().name}`;
 }
 
 /** Everything that is weighed. */
 export const TECHNIQUES = [...SIGNALS, ...IDIOMS];
 
-/** Characters of one text that are read; a description that needs more is itself a finding. */
-const LONGEST = 50_000;
+/** Characters of one text that are read. */
+const MOST_CHARACTERS = 50_000;
 
 const INVISIBLE =
   /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\u{e0000}-\u{e007f}]|[\ufe00-\ufe0f]|[\u{e0100}-\u{e01ef}]/gu;
@@ -45,8 +58,10 @@ const HEX = /(?:\\x[0-9a-f]{2}){8,}|(?<![0-9a-f])(?:[0-9a-f]{2}){16,2000}(?![0-9
 /** Seen in too many honest texts to confirm anything. */
 const WEAK: ReadonlySet<string> = new Set(['urgency', 'endless']);
 
-/** Words of one definition that are weighed. */
-const MOST_WORDS = 10_000;
+const ENDLESS = 'is longer than anybody reads, and was not read to its end';
+
+/** Words of one definition that are weighed; half of it is the longest of 3,864 real ones. */
+const MOST_WORDS = LONGEST;
 
 /** Words on either side of a place that the model looks at. */
 const AROUND = 13;
@@ -58,16 +73,18 @@ const AROUND = 13;
 export function examine(texts: readonly Text[]): Examination {
   const weights = model();
   const reading = readTexts(texts);
-  const words = sequenceOf(reading);
-  const { score: weight, worst } = weigh(words, weights);
+  const sequences = sequencesOf(reading);
+  const words = sequences.flat();
+  const { score: weight, worst } = weigh(words, encoded(sequences), weights);
   const score = weight + hidingOf(reading) - weights.bar;
-  const isPoisoned = score > 0;
+  // What wasn't read to its end may be anything.
+  const isPoisoned = score > 0 || reading.signals.some(({ id }) => id === 'endless');
   return {
     poisoned: isPoisoned,
-    certain: isPoisoned && reading.signals.some(({ id }) => !WEAK.has(id)),
+    certain: score > 0 && reading.signals.some(({ id }) => !WEAK.has(id)),
     score,
     // Of a text that hides something, that is what is to be told.
-    signals: isPoisoned && weight > 0 ? [...reading.signals, placeOf(reading, words, worst)] : reading.signals,
+    signals: score > 0 && weight > 0 ? [...reading.signals, placeOf(reading, words, worst)] : reading.signals,
   };
 }
 
@@ -126,14 +143,16 @@ const ALL_TECHNIQUES = TECHNIQUES.map(({ id, title, pattern }) => ({
   pattern: new RegExp(pattern.source, 'g'),
 }));
 
-/** All passages' words one after the other, with an end of line behind each: what is weighed. */
-export function sequenceOf({ passages }: Reading): readonly Word[] {
-  const found: Word[] = [];
+/** Each passage's words with an end of line behind them: one after the other they are what is weighed. */
+export function sequencesOf({ passages }: Reading): readonly (readonly Word[])[] {
+  const found: (readonly Word[])[] = [];
+  let left = MOST_WORDS;
   for (const { text, words } of passages) {
-    found.push(...words, { text: '<line>', from: text.length, to: text.length, signs: [] });
-    if (found.length >= MOST_WORDS) break;
+    const all = [...words, { text: '<line>', from: text.length, to: text.length, signs: [] }].slice(0, left);
+    left -= all.length;
+    if (all.length > 0) found.push(all);
   }
-  return found.slice(0, MOST_WORDS);
+  return found;
 }
 
 export function readTexts(texts: readonly Text[]): Reading {
@@ -172,8 +191,8 @@ export function readTexts(texts: readonly Text[]): Reading {
     return passage;
   };
   for (const { at, text } of texts) {
-    const raw = text.slice(0, LONGEST);
-    if (text.length > LONGEST) add('endless', 'is longer than anybody reads', at, `${text.length} characters`);
+    const raw = text.slice(0, MOST_CHARACTERS);
+    if (text.length > MOST_CHARACTERS) add('endless', ENDLESS, at, `${text.length} characters`);
     const smuggled = SMUGGLED.exec(raw);
     if (smuggled) add('invisible', 'hides it in invisible characters', at, fromTags(smuggled[0]));
     if (BIDI.test(raw)) add('bidi', 'shows it in another order', at, raw.slice(0, 160));
@@ -185,6 +204,8 @@ export function readTexts(texts: readonly Text[]): Reading {
       add('offscreen', 'pushes it out of sight', at, raw.trim().slice(-160));
     read(raw, at, false);
   }
+  if (passages.reduce((sum, { words }) => sum + words.length + 1, 0) > MOST_WORDS)
+    add('endless', ENDLESS, passages[0]?.at ?? '', `more than ${MOST_WORDS} words`);
   return { signals, passages };
 }
 
@@ -295,8 +316,8 @@ function decodings(text: string): readonly string[] {
 /** How many of a text's words a reader of English would know. */
 function knownShare(text: string): number {
   const words = text.toLowerCase().match(/[a-z]{3,}/g) ?? [];
-  const { words: known } = model();
-  return words.filter((word) => known.has(word)).length / Math.max(1, words.length);
+  const { knows } = encoder();
+  return words.filter(knows).length / Math.max(1, words.length);
 }
 
 function safeDecode(text: string): string {

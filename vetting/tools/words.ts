@@ -16,8 +16,8 @@ export interface Word {
   readonly signs: readonly string[];
 }
 
-/** Of one text; more than this nobody reads. */
-const LONGEST = 6000;
+/** Words of one text that are read. */
+export const LONGEST = 20_000;
 
 const TOKEN =
   /https?:\/\/[^\s)>\]'"`]+|[\w.+-]+@[\w-]+\.[\w.-]+|(?:~|\.{1,2})?(?:\/[\w.~*-]+)+\/?|(?<![\w.])\.[a-z][\w-]+|[a-z]+(?:'[a-z]+)?(?![\p{L}\p{N}_])|[\p{L}\p{N}_]+|\n+|[^\s\p{L}\p{N}_]/giu;

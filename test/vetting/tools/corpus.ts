@@ -49,6 +49,14 @@ export function honest(): readonly Sample[] {
   return read<Written>('honest').map(({ kind, ...written }, at) => sampleOf(written, `${kind} ${at}`, false, false));
 }
 
+/** Attacks of others, which are measured and never learnt from: the file stands elsewhere, as their licences may not let us keep them. */
+export function elsewhere(file: string): readonly Sample[] {
+  return (JSON.parse(readFileSync(file, 'utf8')) as readonly Written[]).map((written, at) => ({
+    ...sampleOf(written, `elsewhere ${at}`, true, false),
+    group: written.source ?? '',
+  }));
+}
+
 /**
  * Attacks as they were published, in words of our own. `attacks` follow techniques, `attacks-published` one poisoned description each that others
  * published, `attacks-others` papers and write-ups, by hands that knew nothing of the scanner. `attacks-held-out` is the exam.

@@ -1,7 +1,8 @@
 """Fits vetting/tools/model.bin on what readings.ts wrote, or cross-validates it.
 
-A small convolutional network over the words of a text: 13 words to either side decide how much a place reads like an order to the model, and
-the worst places decide on the text (log-sum-exp), so that no honest words elsewhere outweigh it. Run by fit.sh, which says what it needs.
+Small convolutional networks over the words of a text, as the encoder reads them: 13 words to either side decide how much a place reads like an
+order to the model, and the worst places decide on the text (log-sum-exp), so that no honest words elsewhere outweigh it. Run by fit.sh, which
+says what it needs.
 """
 
 import argparse
@@ -15,23 +16,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-VECTOR = 48  # dimensions that are kept of each word's vector
-VOCABULARY = 15_000  # the most frequent words; a rarer one would name a sample rather than its kind
+WIDTH = 384  # numbers of a word that the encoder makes
+ONE = 2048  # what is one in readings.ts's whole numbers
+KEPT = 128  # directions that are kept of them: those in which words differ most
 HIDDEN = 64
 SIGN = 1.5
-MARKS = ["<url>", "<mail>", "<path>", "<line>", "<number>", "<name>", "<sign>", "<other>"] + list("`\"'<>[](){}.,:;!?*-=/|#$%@&~")
+MARKS = ["<url>", "<mail>", "<path>", "<line>", "<number>", "<name>", "<sign>"] + list("`\"'<>[](){}.,:;!?*-=/|#$%@&~")
 LONGEST = 600
 LENGTHS = (32, 64, 96, 128, 192, 256, 384, 640)
 DILATIONS = (1, 2, 4)
 WIDTHS = (3, 5, 5)
-EPOCHS = 40
+EPOCHS = 12
 BATCH = 32
 DROPOUT = 0.3
 WORD_DROPOUT = 0.1
 SMOOTHING = 0.02
 RATE = 3e-3
 DECAY = 0.05
-NETS = 2
+NETS = 4
+HONEST = 0.2  # what a sample weighs that was written to look like an attack: real ones don't go so far
 WRONG_ALARMS = 0.02
 
 
@@ -40,45 +43,60 @@ def fold_of(name, folds):
 
 
 class Words:
-    """From a word with its signs to a vector: its own or its mark's, then a place for each sign."""
+    """From a word with its signs to its numbers: what is kept of the encoder's, a place for each mark, a place for each sign."""
 
-    def __init__(self, vectors, samples):
-        names = vectors["words"][:VOCABULARY]
-        matrix = np.array([vectors["vectors"][name][:100] for name in names], np.float32)
-        centred = matrix - matrix.mean(0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        own = centred @ axes[:VECTOR].T
+    def __init__(self, encoded, samples):
+        apart = encoded[::9].astype(np.float32) / ONE
+        mean = apart.mean(0)
+        _, _, axes = np.linalg.svd(apart - mean, full_matrices=False)
+        turned = axes[:KEPT].T
+        turned /= ((apart - mean) @ turned).std()
         # As it will be stored, so that what is fitted is what is shipped.
-        self.vectors, self.scales = quantized(own / own.std(), axis=0)
-        self.names = names
-        self.index = {name: at for at, name in enumerate(names)}
+        self.projection, self.scales = quantized(turned, axis=0)
+        turned = self.projection * self.scales
+        self.centre = -mean @ turned
+        self.kept = np.empty((len(encoded), KEPT), np.float16)
+        for begin in range(0, len(encoded), 65536):
+            part = slice(begin, begin + 65536)
+            self.kept[part] = encoded[part].astype(np.float32) / ONE @ turned + self.centre
         self.signs = sorted({sign for sample in samples for word in sample["words"] for sign in word[1:]})
         self.sign = {sign: at for at, sign in enumerate(self.signs)}
         self.mark = {mark: at for at, mark in enumerate(MARKS)}
-        self.size = VECTOR + len(MARKS) + len(self.signs)
+        self.size = KEPT + len(MARKS) + len(self.signs)
         self.known = {}
-        self.rows = [np.zeros(self.size, np.float32)]
+        self.rows = []
+        begin = 0
         for sample in samples:
-            sample["x"] = np.array([self.number(word) for word in sample["words"][:LONGEST]] or [self.number(["<line>"])])
-        self.table = jnp.asarray(np.stack(self.rows))
-        self.other = self.number(["<other>"])
+            end = begin + len(sample["words"])
+            # Of each word, where what is kept of it stands, and which row its marks and signs have.
+            sample["x"] = np.stack([np.arange(begin, end), [self.number(word) for word in sample["words"]]], 1)
+            begin = end
+        if begin != len(encoded):
+            raise ValueError(f"{begin} words, of which {len(encoded)} are encoded")
+        self.table = np.stack(self.rows)
 
     def number(self, word):
-        key = tuple(word)
+        key = (word[0] if word[0] in self.mark else "", *word[1:])
         if key not in self.known:
-            row = np.zeros(self.size, np.float32)
-            text = word[0]
-            if text in self.mark:
-                row[VECTOR + self.mark[text]] = 1
-            elif text in self.index:
-                row[:VECTOR] = self.vectors[self.index[text]] * self.scales
-            else:
-                row[VECTOR + self.mark["<other>"]] = 1
+            row = np.zeros(self.size - KEPT, np.float32)
+            if key[0]:
+                row[self.mark[key[0]]] = 1
             for sign in word[1:]:
-                row[VECTOR + len(MARKS) + self.sign[sign]] = SIGN
+                row[len(MARKS) + self.sign[sign]] = SIGN
             self.known[key] = len(self.rows)
             self.rows.append(row)
         return self.known[key]
+
+    def batch(self, sequences, length):
+        """Their numbers, and which places are taken."""
+        x = np.zeros((len(sequences), length, self.size), np.float32)
+        taken = np.zeros((len(sequences), length, 1), np.float32)
+        for at, sequence in enumerate(sequences):
+            sequence = sequence[:length]
+            x[at, : len(sequence), :KEPT] = self.kept[sequence[:, 0]]
+            x[at, : len(sequence), KEPT:] = self.table[sequence[:, 1]]
+            taken[at, : len(sequence)] = 1
+        return x, taken
 
 
 def quantized(matrix, axis):
@@ -99,9 +117,8 @@ def initial(key, size):
     return net
 
 
-def places(net, table, x, key=None):
-    mask = (x > 0).astype(jnp.float32)[..., None]
-    now = table[x]
+def places(net, x, taken, key=None):
+    now = x
     keys = [None] * 4 if key is None else jax.random.split(key, 4)
     if key is not None:
         now = now * jax.random.bernoulli(keys[3], 0.9, now.shape)
@@ -110,23 +127,16 @@ def places(net, table, x, key=None):
         now = jax.lax.conv_general_dilated(
             now, net[f"w{at}"], (1,), "SAME", rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
         )
-        now = jax.nn.relu(now + net[f"b{at}"]) * mask
+        now = jax.nn.relu(now + net[f"b{at}"]) * taken
         if key is not None:
             now = now * jax.random.bernoulli(keys[at], 1 - DROPOUT, (now.shape[0], 1, HIDDEN)) / (1 - DROPOUT)
         layers.append(now)
     found = jnp.concatenate(layers, -1) @ net["out"]
-    return jnp.where(mask[..., 0] > 0, found, -1e4)
+    return jnp.where(taken[..., 0] > 0, found, -1e4)
 
 
-def logit(net, table, x, hidden, key=None):
-    return jax.nn.logsumexp(places(net, table, x, key), axis=1) + hidden + net["bias"]
-
-
-def batch(sequences, length):
-    x = np.zeros((len(sequences), length), np.int32)
-    for at, sequence in enumerate(sequences):
-        x[at, : min(length, len(sequence))] = sequence[:length]
-    return x
+def logit(net, x, taken, hidden, key=None):
+    return jax.nn.logsumexp(places(net, x, taken, key), axis=1) + hidden + net["bias"]
 
 
 def length_of(longest):
@@ -142,13 +152,13 @@ def fitted(samples, words, seed):
     )
 
     @jax.jit
-    def step(net, state, x, hidden, attack, weight, key):
+    def step(net, state, x, taken, hidden, attack, weight, key):
         inner, drop = jax.random.split(key)
-        heard = jnp.where((x > 0) & jax.random.bernoulli(drop, WORD_DROPOUT, x.shape), words.other, x)
+        heard = x * jax.random.bernoulli(drop, 1 - WORD_DROPOUT, taken.shape)
 
         def loss(net):
             each = optax.sigmoid_binary_cross_entropy(
-                logit(net, words.table, heard, hidden, inner), attack * (1 - 2 * SMOOTHING) + SMOOTHING
+                logit(net, heard, taken, hidden, inner), attack * (1 - 2 * SMOOTHING) + SMOOTHING
             )
             return (weight * each).sum() / weight.sum()
 
@@ -158,7 +168,7 @@ def fitted(samples, words, seed):
 
     state = optimizer.init(net)
     key = jax.random.PRNGKey(seed + 7)
-    harmless = [sample for sample in samples if not sample["attack"]]
+    harmless = [sample for sample in samples if sample["set"] == "benign"]
     for _ in range(EPOCHS):
         items = []
         for sample in samples:
@@ -175,12 +185,12 @@ def fitted(samples, words, seed):
         rng.shuffle(batches)
         for chosen in batches:
             padded = chosen + [chosen[0]] * (BATCH - len(chosen))
-            weight = np.array([1.0] * len(chosen) + [0.0] * (BATCH - len(chosen)), np.float32)
+            weight = np.array([items[at][1]["weight"] for at in chosen] + [0.0] * (BATCH - len(chosen)), np.float32)
             key, used = jax.random.split(key)
             net, state = step(
                 net,
                 state,
-                batch([items[at][0] for at in padded], length_of(max(len(items[at][0]) for at in chosen))),
+                *words.batch([items[at][0] for at in padded], length_of(max(len(items[at][0]) for at in chosen))),
                 np.array([items[at][1]["hidden"] for at in padded], np.float32),
                 np.array([items[at][1]["attack"] for at in padded], np.float32),
                 weight,
@@ -196,9 +206,9 @@ def scores(nets, words, samples):
     for begin in range(0, len(order), 64):
         chosen = order[begin : begin + 64]
         padded = list(chosen) + [chosen[0]] * (64 - len(chosen))
-        x = batch([samples[at]["x"] for at in padded], length_of(max(len(samples[at]["x"]) for at in chosen)))
+        x, taken = words.batch([samples[at]["x"] for at in padded], length_of(max(len(samples[at]["x"]) for at in chosen)))
         hidden = np.array([samples[at]["hidden"] for at in padded], np.float32)
-        each = [np.asarray(infer(net, words.table, x, hidden)) for net in nets]
+        each = [np.asarray(infer(net, x, taken, hidden)) for net in nets]
         found[chosen] = np.mean(each, 0)[: len(chosen)]
     return found
 
@@ -219,7 +229,7 @@ def cross_validate(samples, words, folds):
     at = np.array([fold_of(sample["group"], folds) for sample in samples])
     for fold in range(folds):
         begun = time.time()
-        training = [sample for sample, which in zip(samples, at) if which != fold]
+        training = [sample for sample, which in zip(samples, at) if which != fold and sample["set"] != "elsewhere"]
         nets = [fitted(training, words, seed) for seed in range(NETS)]
         mine = np.flatnonzero(at == fold)
         judged[mine] = scores(nets, words, [samples[one] for one in mine])
@@ -228,14 +238,15 @@ def cross_validate(samples, words, folds):
     harmless = np.sort(judged[sets == "benign"])[::-1]
     bar = harmless[int(WRONG_ALARMS * len(harmless))]
     print(f"bar {bar:.2f}")
-    for name in dict.fromkeys(sets):
-        mine = judged[sets == name]
+    kinds = {name: [name] for name in dict.fromkeys(sets)} | {"published techniques and descriptions": ["attacks", "attacks-published"]}
+    for name, of in kinds.items():
+        mine = judged[np.isin(sets, of)]
         say(name, int((mine > bar).sum()), len(mine))
     return bar
 
 
 def write(path, words, nets, bar):
-    parts, layout = [words.vectors], []
+    parts, layout = [words.projection], []
     for net in nets:
         layers = []
         for at in range(len(WIDTHS)):
@@ -244,7 +255,8 @@ def write(path, words, nets, bar):
             layers.append({"scales": [float(f"{s:.6g}") for s in scales], "bias": [float(f"{b:.6g}") for b in net[f"b{at}"]]})
         layout.append({"layers": layers, "out": [float(f"{o:.6g}") for o in net["out"]], "bias": float(net["bias"])})
     header = {
-        "vector": VECTOR,
+        "width": WIDTH,
+        "kept": KEPT,
         "hidden": HIDDEN,
         "widths": WIDTHS,
         "dilations": DILATIONS,
@@ -252,7 +264,7 @@ def write(path, words, nets, bar):
         "bar": round(float(bar), 2),
         "marks": MARKS,
         "signs": words.signs,
-        "words": " ".join(words.names),
+        "centre": [float(f"{c:.6g}") for c in words.centre],
         "scales": [float(f"{s:.6g}") for s in words.scales],
         "nets": layout,
     }
@@ -267,21 +279,22 @@ def write(path, words, nets, bar):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--readings", required=True)
-    options.add_argument("--vectors", required=True)
+    options.add_argument("--encoded", required=True)
     options.add_argument("--folds", type=int, default=0)
     options.add_argument("--model")
     options.add_argument("--bar", type=float)
     chosen = options.parse_args()
     with open(chosen.readings) as file:
         samples = json.load(file)
-    with open(chosen.vectors) as file:
-        vectors = json.load(file)
-    words = Words(vectors, samples)
+    for sample in samples:
+        sample["weight"] = HONEST if sample["set"] == "honest" else 1.0
+    words = Words(np.fromfile(chosen.encoded, np.int16).reshape(-1, WIDTH), samples)
     bar = chosen.bar
     if chosen.folds:
         bar = cross_validate([s for s in samples if s["set"] != "attacks-held-out"], words, chosen.folds)
     if chosen.model:
-        nets = [fitted([sample for sample in samples if not sample["exam"]], words, seed) for seed in range(NETS)]
+        training = [sample for sample in samples if not sample["exam"] and sample["set"] != "elsewhere"]
+        nets = [fitted(training, words, seed) for seed in range(NETS)]
         exam = [sample for sample in samples if sample["exam"]]
         judged = scores(nets, words, exam)
         for attack, name in ((True, "exam, attacks found"), (False, "exam, wrong alarms")):
