@@ -2,19 +2,21 @@ export interface Text {
   /** Where it stands in the definition: `inputSchema.properties.path.description`. */
   readonly at: string;
   readonly text: string;
+  /** That more stands here than is read. */
+  readonly more?: true;
 }
 
 /** Bounds for one definition: a hostile server may nest or repeat without end. */
 const DEPTH = 40;
-const TEXTS = 5000;
+const TEXTS = 20_000;
 
 /** Every string of a definition, its keys too: a model reads parameter names and allowed values as well as descriptions. */
 export function textsOf(definition: unknown): readonly Text[] {
   const found: Text[] = [];
   const visit = (value: unknown, at: string, depth: number): void => {
-    if (found.length >= TEXTS) return;
-    if (depth > DEPTH) {
-      found.push({ at, text: 'nested too deep to read' });
+    if (found.length > TEXTS) return;
+    if (found.length === TEXTS || depth > DEPTH) {
+      found.push({ at, text: '', more: true });
       return;
     }
     if (typeof value === 'string') found.push({ at, text: value });
