@@ -17,6 +17,7 @@ import {
   wheelAttested,
 } from '../../vetting/index.ts';
 import type { Environment, Home } from './home.ts';
+import { recalled } from './recall.ts';
 import { followedRoots } from './roots.ts';
 
 /** A trusted_root.json instead of the public Sigstore's: for an index whose packages a company attests itself. */
@@ -174,8 +175,7 @@ async function remembered(
 ): Promise<Attestation> {
   const { algorithm, hex } = parseIntegrity(integrity);
   const path = join(home.cache, 'vetting', 'origins', encodeURIComponent(root.name), `${algorithm}-${hex}.json`);
-  const text = await readBounded(path, 64 * 1024).catch(() => undefined);
-  const known = text && originSchema.safeParse(parse(text.toString('utf8'))).data;
+  const known = await recalled(path, originSchema, 64 * 1024);
   if (known) return { state: 'attested', origin: known };
   try {
     const found = await ask();
@@ -195,12 +195,4 @@ async function rootOf(environment: Environment, home: Home): Promise<TrustedRoot
 function reasonOf(error: unknown): string {
   if (error instanceof McpBuildError) return error.message;
   throw error;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -10,7 +10,7 @@ import {
 } from '../../builders/index.ts';
 import { parseIntegrity } from '../../digest/index.ts';
 import { isFault, McpBuildError } from '../../errors/index.ts';
-import { readBounded, writeAtomic } from '../../files/index.ts';
+import { writeAtomic } from '../../files/index.ts';
 import { DEFAULT_VETTING, type VettingRules } from '../../trust/index.ts';
 import {
   type Advisories,
@@ -39,6 +39,7 @@ import { askAboutEarlier, askIndexes } from './audit-ask.ts';
 import { recallExaminations, rememberExaminations } from './examinations.ts';
 import type { LockFolder } from './folder.ts';
 import type { Environment, Home } from './home.ts';
+import { recalled } from './recall.ts';
 
 export interface AuditOptions {
   readonly home: Home;
@@ -102,8 +103,8 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
       ? await onlineAdvisories(everyone, options.api, options.now)
       : await storedAdvisories(advisoriesFolder(options.home), everyone);
   const examinations = options.tools ? await recallExaminations(options.home, options.tools) : undefined;
-  const recalled = examinations?.size;
-  if (recalled === 0) options.progress?.('weighing what it offers');
+  const known = examinations?.size;
+  if (known === 0) options.progress?.('weighing what it offers');
   const found = audit({
     lock: folder.lock,
     native: folder.files,
@@ -119,7 +120,7 @@ export async function auditLock(folder: LockFolder, options: AuditOptions): Prom
     rules,
     now: options.now,
   });
-  if (options.tools && examinations && examinations.size !== recalled)
+  if (options.tools && examinations && examinations.size !== known)
     await rememberExaminations(options.home, options.tools, examinations);
   return {
     name: folder.lock.name,
@@ -202,7 +203,7 @@ async function readWithin(
   const unread: Readable[] = [];
   await Promise.all(
     [...wanted].map(async ([key, file]) => {
-      const kept = await recall(home, file);
+      const kept = await recalled(keptPath(home, file), contentsSchema, 8 * 1024 * 1024);
       if (kept) found.set(key, kept);
       else unread.push(file);
     }),
@@ -277,16 +278,6 @@ async function readPrevious(
 function keptPath(home: Home, { integrity }: Artifact): string {
   const { algorithm, hex } = parseIntegrity(integrity);
   return join(home.cache, 'vetting', String(READER), `${algorithm}-${hex}.json`);
-}
-
-async function recall(home: Home, file: Artifact): Promise<Contents | undefined> {
-  const text = await readBounded(keptPath(home, file), 8 * 1024 * 1024).catch(() => undefined);
-  if (!text) return undefined;
-  try {
-    return contentsSchema.safeParse(JSON.parse(text.toString('utf8'))).data;
-  } catch {
-    return undefined;
-  }
 }
 
 async function remember(home: Home, file: Artifact, contents: Contents): Promise<void> {

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { hexOf, sha256 } from '../../digest/index.ts';
-import { readBounded, writeAtomic } from '../../files/index.ts';
+import { writeAtomic } from '../../files/index.ts';
 import { type Examinations, examinationSchema, examinerName, type ToolList } from '../../vetting/index.ts';
 import type { Home } from './home.ts';
+import { recalled } from './recall.ts';
 
 /** Examinations of one list of tools, in bytes. */
 const LARGEST = 16 * 1024 * 1024;
@@ -12,13 +13,7 @@ const kept = z.array(z.tuple([z.string(), examinationSchema]));
 
 /** What was examined of such a list before, by what examines today; empty where nothing was. */
 export async function recallExaminations(home: Home, tools: ToolList): Promise<Examinations> {
-  const text = await readBounded(pathOf(home, tools), LARGEST).catch(() => undefined);
-  if (text === undefined) return new Map();
-  try {
-    return new Map(kept.safeParse(JSON.parse(text.toString('utf8'))).data ?? []);
-  } catch {
-    return new Map();
-  }
+  return new Map(await recalled(pathOf(home, tools), kept, LARGEST));
 }
 
 export async function rememberExaminations(home: Home, tools: ToolList, examinations: Examinations): Promise<void> {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { hexOf, sha256 } from '../../digest/index.ts';
+import { headed } from './headed.ts';
 
 /** Text that nobody sees is no accident: what it weighs is set by hand, in log odds, and added to what the model says. */
 export const HIDING: Readonly<Record<string, number>> = {
@@ -52,7 +53,7 @@ export interface Model {
 }
 
 const numbers = z.array(z.number());
-const header = z.strictObject({
+const headerSchema = z.strictObject({
   width: z.int(),
   kept: z.int().multipleOf(16),
   hidden: z.int().multipleOf(16),
@@ -82,13 +83,11 @@ export function model(): Model {
 }
 
 function read(file: Uint8Array): Model {
+  const { header, begin } = headed(file, headerSchema);
+  const { width, kept, hidden, widths, dilations, sign, bar, ...rest } = header;
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const length = view.getUint32(0, true);
-  const { width, kept, hidden, widths, dilations, sign, bar, ...rest } = header.parse(
-    JSON.parse(Buffer.from(file.buffer, file.byteOffset + 4, length).toString('utf8')),
-  );
   const size = kept + rest.marks.length + rest.signs.length;
-  let at = 4 + length;
+  let at = begin;
   /** Columns are scaled. */
   const matrix = (rows: number, columns: number, scales: readonly number[]): Float32Array => {
     const values = new Float32Array(rows * columns);

@@ -308,7 +308,7 @@ describe('a tarball', () => {
       const scan = new Scan();
       for (const [path, buffer] of buffers) await scan.file(path, buffer);
     });
-    expect(scanning / hashing).toBeLessThan(12);
+    expect(scanning / hashing).toBeLessThan(8);
   });
 });
 

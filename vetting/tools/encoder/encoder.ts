@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { headed } from '../headed.ts';
 import { openKernel } from './kernel.ts';
 import { piecesOf } from './pieces.ts';
 
@@ -22,7 +23,7 @@ const GROUP = 32;
 const START = '[CLS]';
 const END = '[SEP]';
 
-const header = z.strictObject({
+const headerSchema = z.strictObject({
   width: z.int().multipleOf(GROUP),
   inner: z.int().multipleOf(8),
   heads: z.int(),
@@ -68,15 +69,12 @@ export function encoder(): Encoder {
 
 /** Reads what `encoder.py` writes. @throws Error if the file is not what its header says */
 function load(file: Uint8Array): Encoder {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  const length = view.getUint32(0, true);
-  const { width, inner, heads, layers, positions, pieces } = header.parse(
-    JSON.parse(Buffer.from(file.buffer, file.byteOffset + 4, length).toString('utf8')),
-  );
+  const { header, begin } = headed(file, headerSchema);
+  const { width, inner, heads, layers, positions, pieces } = header;
   const { put, room, ...kernel } = openKernel();
   const names = pieces.split(' ');
   const vocabulary = new Map(names.map((name, at) => [name, at]));
-  let at = 4 + length;
+  let at = begin;
   const bytes = (count: number): Uint8Array => {
     const part = file.subarray(at, at + count);
     at += count;
