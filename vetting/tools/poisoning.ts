@@ -9,7 +9,7 @@ import type { Text } from './texts.ts';
 import { LONGEST, type Span, type Word, wordsOf } from './words.ts';
 
 /** Increased whenever the same text is examined differently by the same model: results that were kept are then made anew. */
-const EXAMINER = 1;
+const EXAMINER = 2;
 
 const signalSchema = z.object({
   id: z.string(),
@@ -21,7 +21,7 @@ const signalSchema = z.object({
 
 export const examinationSchema = z.object({
   poisoned: z.boolean(),
-  /** The model and a list of techniques, which know nothing of each other, say the same. */
+  /** The model and a list of techniques, which know nothing of each other, say the same; or it was not read to its end. */
   certain: z.boolean(),
   /** Log odds above the bar. */
   score: z.number(),
@@ -56,7 +56,7 @@ const ENCODED = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,4000}={0,2}(?![A-Za-z0-9+/])
 const HEX = /(?:\\x[0-9a-f]{2}){8,}|(?<![0-9a-f])(?:[0-9a-f]{2}){16,2000}(?![0-9a-f])/gi;
 
 /** Seen in too many honest texts to confirm anything. */
-const WEAK: ReadonlySet<string> = new Set(['urgency', 'endless']);
+const WEAK: ReadonlySet<string> = new Set(['urgency']);
 
 const ENDLESS = 'is longer than anybody reads, and was not read to its end';
 
@@ -77,11 +77,11 @@ export function examine(texts: readonly Text[]): Examination {
   const words = sequences.flat();
   const { score: weight, worst } = weigh(words, encoded(sequences), weights);
   const score = weight + hidingOf(reading) - weights.bar;
-  // What wasn't read to its end may be anything.
-  const isPoisoned = score > 0 || reading.signals.some(({ id }) => id === 'endless');
+  // What wasn't read to its end may be anything, and is no pass.
+  const isUnread = reading.signals.some(({ id }) => id === 'endless');
   return {
-    poisoned: isPoisoned,
-    certain: score > 0 && reading.signals.some(({ id }) => !WEAK.has(id)),
+    poisoned: score > 0 || isUnread,
+    certain: isUnread || (score > 0 && reading.signals.some(({ id }) => !WEAK.has(id))),
     score,
     // Of a text that hides something, that is what is to be told.
     signals: score > 0 && weight > 0 ? [...reading.signals, placeOf(reading, words, worst)] : reading.signals,

@@ -97,8 +97,8 @@ describe('poisoned descriptions', { timeout: PATIENCE }, () => {
       [{ at: 'description', text: `${honest.repeat(1600)}${text}` }],
       [...Array.from({ length: 200 }, () => ({ at: 'x', text: honest.repeat(20) })), { at: 'description', text }],
     ]) {
-      const { poisoned, signals } = examine(texts);
-      expect(poisoned).toBe(true);
+      const { poisoned, certain, signals } = examine(texts);
+      expect(poisoned && certain).toBe(true);
       expect(signals.map(({ id }) => id)).toContain('endless');
     }
   });
@@ -109,8 +109,8 @@ describe('poisoned descriptions', { timeout: PATIENCE }, () => {
     for (let at = 0; at < 60; at++) deep = { a: deep };
     const many = [...Array.from({ length: 25_000 }, () => ''), text];
     for (const definition of [{ inputSchema: deep }, { inputSchema: { enum: many } }]) {
-      const { poisoned, signals } = examine(textsOf(definition));
-      expect(poisoned).toBe(true);
+      const { poisoned, certain, signals } = examine(textsOf(definition));
+      expect(poisoned && certain).toBe(true);
       expect(signals.map(({ id }) => id)).toContain('endless');
     }
   });
